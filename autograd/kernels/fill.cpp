@@ -1,0 +1,15 @@
+#include "autograd/kernels/fill.h"
+
+namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
+
+void fill_table(Table& table) {
+  fill_copy(table);
+  fill_gemm(table);
+  fill_optim(table);
+  fill_pointwise(table);
+  fill_reduce(table);
+  fill_rows(table);
+  fill_softmax(table);
+}
+
+}  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME

@@ -1,0 +1,20 @@
+#pragma once
+// Who fills which part of the table, for the instruction set that this file is compiled for. These are the only
+// symbols that a kernel library exports.
+#include "autograd/kernels/simd.h"
+#include "autograd/kernels/table.h"
+
+namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
+
+/// Fills all of it: what dispatch.cpp calls.
+void fill_table(Table& table);
+
+void fill_copy(Table& table);
+void fill_gemm(Table& table);
+void fill_optim(Table& table);
+void fill_pointwise(Table& table);
+void fill_reduce(Table& table);
+void fill_rows(Table& table);
+void fill_softmax(Table& table);
+
+}  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME

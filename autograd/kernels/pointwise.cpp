@@ -1,0 +1,266 @@
+// One loop per primitive, dtype and choice of operands that are a single element. An element's bits depend on its
+// operands only: the body, the tail and a call for one element evaluate the same batch expression.
+#include "autograd/kernels/fill.h"
+#include "autograd/kernels/vector_math.h"
+#include "autograd/kernels/vector_power.h"
+
+namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
+namespace {
+
+template <class T>
+using V = Batch<T, TargetArch>;
+
+// ---- what each primitive computes ----
+
+template <Primitive primitive, class T>
+TAPEGRAD_INLINE V<T> compute(V<T> a) {
+  const V<T> zero(T(0));
+  const V<T> one(T(1));
+  if constexpr (primitive == Primitive::copy) {
+    return a;
+  } else if constexpr (primitive == Primitive::negate) {
+    return math::xor_bits(a, V<T>(T(-0.0)));
+  } else if constexpr (primitive == Primitive::abs) {
+    return math::absolute(a);
+  } else if constexpr (primitive == Primitive::sign) {
+    return select(a > zero, one, select(a < zero, V<T>(T(-1)), a));
+  } else if constexpr (primitive == Primitive::floor) {
+    return xsimd::floor(a);
+  } else if constexpr (primitive == Primitive::ceil) {
+    return xsimd::ceil(a);
+  } else if constexpr (primitive == Primitive::round) {
+    return xsimd::nearbyint(a);
+  } else if constexpr (primitive == Primitive::relu) {
+    return select(a <= zero, zero, a);
+  } else if constexpr (primitive == Primitive::sqrt) {
+    return xsimd::sqrt(a);
+  } else if constexpr (primitive == Primitive::rsqrt) {
+    return one / xsimd::sqrt(a);
+  } else if constexpr (primitive == Primitive::reciprocal) {
+    return one / a;
+  } else if constexpr (primitive == Primitive::exp) {
+    return math::exp(a);
+  } else if constexpr (primitive == Primitive::expm1) {
+    return math::expm1(a);
+  } else if constexpr (primitive == Primitive::log) {
+    return math::log(a);
+  } else if constexpr (primitive == Primitive::log1p) {
+    return math::log1p(a);
+  } else if constexpr (primitive == Primitive::tanh) {
+    return math::tanh(a);
+  } else if constexpr (primitive == Primitive::sigmoid) {
+    return math::sigmoid(a);
+  } else if constexpr (primitive == Primitive::erf) {
+    return math::erf(a);
+  } else if constexpr (primitive == Primitive::sin) {
+    return math::sin(a);
+  } else if constexpr (primitive == Primitive::cos) {
+    return math::cos(a);
+  } else {
+    static_assert(primitive == Primitive::softplus);
+    return math::softplus(a);
+  }
+}
+
+template <Primitive primitive, class T>
+TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b) {
+  const V<T> zero(T(0));
+  const V<T> one(T(1));
+  if constexpr (primitive == Primitive::add) {
+    return a + b;
+  } else if constexpr (primitive == Primitive::subtract) {
+    return a - b;
+  } else if constexpr (primitive == Primitive::multiply) {
+    return a * b;
+  } else if constexpr (primitive == Primitive::divide) {
+    return a / b;
+  } else if constexpr (primitive == Primitive::minimum) {
+    return minimum(a, b);
+  } else if constexpr (primitive == Primitive::maximum) {
+    return maximum(a, b);
+  } else if constexpr (primitive == Primitive::power) {
+    return math::pow(a, b);
+  } else if constexpr (primitive == Primitive::less) {
+    return select(a < b, one, zero);
+  } else if constexpr (primitive == Primitive::less_equal) {
+    return select(a <= b, one, zero);
+  } else if constexpr (primitive == Primitive::equal) {
+    return select(a == b, one, zero);
+  } else if constexpr (primitive == Primitive::not_equal) {
+    return select(a == b, zero, one);
+  } else if constexpr (primitive == Primitive::tanh_derivative) {
+    return a * fnmadd(b, b, one);
+  } else {
+    static_assert(primitive == Primitive::sigmoid_derivative);
+    return a * fnmadd(b, b, b);
+  }
+}
+
+template <Primitive primitive, class T>
+TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b, V<T> c) {
+  const V<T> zero(T(0));
+  if constexpr (primitive == Primitive::fma) {
+    return fmadd(a, b, c);
+  } else if constexpr (primitive == Primitive::fms) {
+    return fmadd(a, b, -c);
+  } else if constexpr (primitive == Primitive::fnma) {
+    return fnmadd(a, b, c);
+  } else if constexpr (primitive == Primitive::select) {
+    return select(a == zero, c, b);
+  } else if constexpr (primitive == Primitive::select_positive) {
+    return select(a > zero, b, c);
+  } else if constexpr (primitive == Primitive::select_negative) {
+    return select(a < zero, b, c);
+  } else if constexpr (primitive == Primitive::select_nonpositive) {
+    return select(a <= zero, b, c);
+  } else {
+    static_assert(primitive == Primitive::select_nonnegative);
+    return select(a >= zero, b, c);
+  }
+}
+
+// ---- the loop ----
+
+template <class T>
+TAPEGRAD_INLINE void store_first(T* to, V<T> value) {
+#if defined(__AVX512F__)
+  if constexpr (has_avx512<TargetArch> && std::is_same_v<T, float>) {
+    *to = _mm512_cvtss_f32(value.data);
+    return;
+  } else if constexpr (has_avx512<TargetArch>) {
+    *to = _mm512_cvtsd_f64(value.data);
+    return;
+  }
+#endif
+  store_partial<T, TargetArch>(to, value, 1);
+}
+
+/// An array, or one element that stands for all.
+template <class T, bool is_scalar>
+class Operand {
+ public:
+  TAPEGRAD_INLINE explicit Operand(const void* data) : data_(static_cast<const T*>(data)), scalar_(T(0)) {
+    if constexpr (is_scalar) scalar_ = V<T>(*data_);
+  }
+  TAPEGRAD_INLINE V<T> at(std::size_t i) const {
+    if constexpr (is_scalar) return scalar_;
+    return load_all<T, TargetArch>(data_ + i);
+  }
+  /// The next elements, of which `left` exist.
+  TAPEGRAD_INLINE V<T> at_end(std::size_t i, std::ptrdiff_t left) const {
+    if constexpr (is_scalar) return scalar_;
+    if (left >= lanes<T, TargetArch>) return load_all<T, TargetArch>(data_ + i);
+    if (left == 1) return V<T>(data_[i]);
+    return load_partial<T, TargetArch>(data_ + i, left);
+  }
+
+ private:
+  const T* data_;
+  V<T> scalar_;
+};
+
+template <class T>
+TAPEGRAD_INLINE void store_end(T* to, V<T> value, std::ptrdiff_t left) {
+  if (left >= lanes<T, TargetArch>) {
+    store_all<T, TargetArch>(to, value);
+  } else if (left == 1) {
+    store_first<T>(to, value);
+  } else {
+    store_partial<T, TargetArch>(to, value, left);
+  }
+}
+
+/// Evaluates `batch(load)` for all n elements, where load(operand) gives the operand's current batch.
+template <int unroll, class T, class Body>
+TAPEGRAD_INLINE void for_each_batch(T* out, std::size_t n, Body batch) {
+  constexpr std::size_t width = V<T>::size;
+  std::size_t i = 0;
+  for (; i + unroll * width <= n; i += unroll * width) {
+    V<T> results[unroll];
+    static_for<unroll>([&](auto u) TAPEGRAD_INLINE_LAMBDA {
+      results[u] = batch([&](const auto& operand) TAPEGRAD_INLINE_LAMBDA { return operand.at(i + u * width); });
+    });
+    static_for<unroll>([&](auto u)
+                           TAPEGRAD_INLINE_LAMBDA { store_all<T, TargetArch>(out + i + u * width, results[u]); });
+  }
+  for (; i < n; i += width) {
+    const std::ptrdiff_t left = static_cast<std::ptrdiff_t>(n - i);
+    const V<T> result = batch([&](const auto& operand) TAPEGRAD_INLINE_LAMBDA { return operand.at_end(i, left); });
+    store_end(out + i, result, left);
+  }
+}
+
+/// Long expressions fill the processor by themselves; unrolling them would only cost code.
+constexpr int unroll_of(Primitive primitive) {
+  switch (primitive) {
+    case Primitive::exp:
+    case Primitive::tanh:
+    case Primitive::sigmoid:
+      return 2;
+    case Primitive::expm1:
+    case Primitive::log:
+    case Primitive::log1p:
+    case Primitive::erf:
+    case Primitive::sin:
+    case Primitive::cos:
+    case Primitive::softplus:
+    case Primitive::power:
+      return 1;
+    default:
+      return 4;
+  }
+}
+
+template <Primitive primitive, class T, unsigned scalars>
+void loop(void* out, const void* a, const void* b, const void* c, std::size_t n) {
+  constexpr int unroll = unroll_of(primitive);
+  T* const to = static_cast<T*>(out);
+  const Operand<T, (scalars & 1) != 0> x(a);
+  if constexpr (arity(primitive) == 1) {
+    for_each_batch<unroll>(to, n, [&](auto load) TAPEGRAD_INLINE_LAMBDA { return compute<primitive, T>(load(x)); });
+  } else {
+    const Operand<T, (scalars & 2) != 0> y(b);
+    if constexpr (arity(primitive) == 2) {
+      for_each_batch<unroll>(to, n,
+                             [&](auto load) TAPEGRAD_INLINE_LAMBDA { return compute<primitive, T>(load(x), load(y)); });
+    } else {
+      const Operand<T, (scalars & 4) != 0> z(c);
+      for_each_batch<unroll>(
+          to, n, [&](auto load) TAPEGRAD_INLINE_LAMBDA { return compute<primitive, T>(load(x), load(y), load(z)); });
+    }
+  }
+}
+
+// ---- the table ----
+
+/// A result that is the same for all elements is computed once, so only `copy` needs a loop with scalars alone.
+template <Primitive primitive, unsigned scalars>
+constexpr bool has_loop() {
+  constexpr unsigned all = (1U << arity(primitive)) - 1;
+  return scalars < all || (scalars == all && primitive == Primitive::copy);
+}
+
+template <class T, std::size_t index>
+TAPEGRAD_INLINE void fill_primitive(BlockFunction (&functions)[8]) {
+  constexpr Primitive primitive = static_cast<Primitive>(index);
+  static_for<8>([&](auto scalars) TAPEGRAD_INLINE_LAMBDA {
+    if constexpr (has_loop<primitive, static_cast<unsigned>(scalars)>()) {
+      functions[scalars] = loop<primitive, T, static_cast<unsigned>(scalars)>;
+    }
+  });
+}
+
+template <class T>
+void fill_primitives(BlockFunction (&functions)[primitive_count][8]) {
+  static_for<static_cast<int>(primitive_count)>(
+      [&](auto index) TAPEGRAD_INLINE_LAMBDA { fill_primitive<T, static_cast<std::size_t>(index)>(functions[index]); });
+}
+
+}  // namespace
+
+void fill_pointwise(Table& table) {
+  fill_primitives<float>(table.block[0]);
+  fill_primitives<double>(table.block[1]);
+}
+
+}  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME

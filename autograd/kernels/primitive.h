@@ -1,0 +1,113 @@
+// The primitives that a pointwise program is made of. Every instruction set has one loop per primitive and dtype;
+// `autograd/ops/program.h` builds, differentiates and runs programs of them. No SIMD here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tapegrad::kernels {
+
+enum class Primitive : std::uint8_t {
+  // One operand, a.
+  copy,
+  negate,
+  abs,
+  sign,  // -1, 0 or 1
+  floor,
+  ceil,
+  round,  // half to even
+  relu,   // a <= 0 ? 0 : a, so that NaN stays NaN
+  sqrt,
+  rsqrt,  // 1 / sqrt(a)
+  reciprocal,
+  exp,
+  expm1,
+  log,
+  log1p,
+  tanh,
+  sigmoid,
+  erf,
+  sin,
+  cos,
+  softplus,  // log(1 + exp(a))
+  // Two operands, a and b.
+  add,
+  subtract,
+  multiply,
+  divide,
+  minimum,  // NaN if either is NaN
+  maximum,
+  power,
+  less,  // comparisons give 1 or 0
+  less_equal,
+  equal,
+  not_equal,
+  tanh_derivative,     // a * (1 - b * b): b is the value of tanh
+  sigmoid_derivative,  // a * (b - b * b): b is the value of sigmoid
+  // Three operands, a, b and c.
+  fma,                 // a * b + c
+  fms,                 // a * b - c
+  fnma,                // c - a * b
+  select,              // a != 0 ? b : c
+  select_positive,     // a > 0 ? b : c
+  select_negative,     // a < 0 ? b : c
+  select_nonpositive,  // a <= 0 ? b : c
+  select_nonnegative,  // a >= 0 ? b : c
+};
+
+inline constexpr std::size_t primitive_count = static_cast<std::size_t>(Primitive::select_nonnegative) + 1;
+
+constexpr int arity(Primitive primitive) {
+  if (primitive < Primitive::add) return 1;
+  return primitive < Primitive::fma ? 2 : 3;
+}
+
+constexpr const char* name(Primitive primitive) {
+  constexpr const char* names[primitive_count] = {
+      "copy",
+      "negate",
+      "abs",
+      "sign",
+      "floor",
+      "ceil",
+      "round",
+      "relu",
+      "sqrt",
+      "rsqrt",
+      "reciprocal",
+      "exp",
+      "expm1",
+      "log",
+      "log1p",
+      "tanh",
+      "sigmoid",
+      "erf",
+      "sin",
+      "cos",
+      "softplus",
+      "add",
+      "subtract",
+      "multiply",
+      "divide",
+      "minimum",
+      "maximum",
+      "power",
+      "less",
+      "less_equal",
+      "equal",
+      "not_equal",
+      "tanh_derivative",
+      "sigmoid_derivative",
+      "fma",
+      "fms",
+      "fnma",
+      "select",
+      "select_positive",
+      "select_negative",
+      "select_nonpositive",
+      "select_nonnegative",
+  };
+  return names[static_cast<std::size_t>(primitive)];
+}
+
+}  // namespace tapegrad::kernels

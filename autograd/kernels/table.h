@@ -1,0 +1,221 @@
+#pragma once
+// All kernels of one instruction set as a struct of function pointers. Kernels know raw pointers, sizes and strides
+// only: no tensor, no allocation, no exception, no thread. Callers check arguments, allocate, and cut the work.
+//
+// Conventions
+// - An entry with [2] exists for f32 at [0] and f64 at [1]; `void*` then points to elements of that type.
+// - Sizes and strides count elements, never bytes, unless a name says bytes.
+// - "[begin, end)" picks the rows to work on; pointers are always those of the whole array, so threads differ only in
+//   begin and end. Results never depend on how rows were handed out.
+// - Outputs do not overlap inputs unless the comment allows it. No pointer needs alignment beyond its element.
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "autograd/kernels/primitive.h"
+
+namespace tapegrad::kernels {
+
+using Index = std::ptrdiff_t;
+
+// ---- argument structs ----
+
+/// C[m, n] = A[m, k] B[k, n] (+ C) (+ bias). A and B have any strides, also 0 and negative ones, so a transposed
+/// operand is only a change of strides. Rows of C are contiguous.
+struct GemmArguments {
+  Index m = 0, n = 0, k = 0;
+  const void* a = nullptr;
+  Index a_row_stride = 0, a_column_stride = 1;
+  const void* b = nullptr;
+  Index b_row_stride = 0, b_column_stride = 1;
+  void* c = nullptr;
+  Index c_row_stride = 0;
+  const void* bias = nullptr;  ///< [n], added to every row; or null
+  bool accumulate = false;     ///< adds to C instead of overwriting it
+  void* workspace = nullptr;   ///< 64-byte aligned, gemm_workspace(m, n, k) bytes; not shared between threads
+};
+
+/// Which way a product is computed. The bits of the result are the same.
+enum class GemmPath : std::uint8_t {
+  empty,   // m, n or k is 0
+  narrow,  // n is less than one register: the transpose of C is computed
+  direct,  // A, and B where it can be, are read in place
+  packed,  // both are copied into panels that fit the caches
+};
+
+inline constexpr int max_copy_rank = 8;
+
+/// to[i, j, ...] = from[i, j, ...] over `shape`, with any strides.
+struct CopyArguments {
+  int rank = 0;
+  Index element_bytes = 4;  ///< 1, 4 or 8
+  Index shape[max_copy_rank] = {};
+  const void* from = nullptr;
+  Index from_strides[max_copy_rank] = {};
+  void* to = nullptr;
+  Index to_strides[max_copy_rank] = {};
+};
+
+/// One step of stochastic gradient descent, PyTorch's formulas:
+///   g = gradient + weight_decay * parameter
+///   velocity = first_step ? g : momentum * velocity + (1 - dampening) * g     (when momentum != 0)
+///   parameter -= learning_rate * (nesterov ? g + momentum * velocity : momentum != 0 ? velocity : g)
+struct SgdArguments {
+  Index n = 0;
+  void* parameter = nullptr;
+  const void* gradient = nullptr;
+  void* velocity = nullptr;  ///< needed when momentum != 0
+  double learning_rate = 0, momentum = 0, dampening = 0, weight_decay = 0;
+  bool nesterov = false;
+  bool first_step = false;
+};
+
+/// One step of Adam (Kingma and Ba, 2015) or, with `decoupled`, of AdamW (Loshchilov and Hutter, 2019); PyTorch's
+/// formulas:
+///   g = gradient + (decoupled ? 0 : weight_decay * parameter);  if decoupled: parameter *= 1 - learning_rate *
+///   weight_decay m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g * g;  u = max_v ? (max_v =
+///   max(max_v, v)) : v parameter -= learning_rate / correction1 * m / (sqrt(u) / sqrt(correction2) + epsilon)
+struct AdamArguments {
+  Index n = 0;
+  void* parameter = nullptr;
+  const void* gradient = nullptr;
+  void* m = nullptr;
+  void* v = nullptr;
+  void* max_v = nullptr;  ///< AMSGrad's running maximum, or null
+  double learning_rate = 0, beta1 = 0, beta2 = 0, epsilon = 0, weight_decay = 0;
+  double correction1 = 1;  ///< 1 - beta1^step
+  double correction2 = 1;  ///< 1 - beta2^step
+  bool decoupled = false;
+};
+
+// ---- function types ----
+
+/// out[i] = primitive(a[i], b[i], c[i]) for i < n. `out` may be one of the operands.
+using BlockFunction = void (*)(void* out, const void* a, const void* b, const void* c, std::size_t n);
+
+/// [outer, n, inner] -> [outer, inner], over outer in [begin, end).
+using ReduceFunction = void (*)(const void* x, void* out, Index n, Index inner, Index begin, Index end);
+
+/// The same, and where along n the first extreme element (or the first NaN) is. n > 0.
+using ReduceIndexFunction = void (*)(const void* x, void* out, std::int64_t* index, Index n, Index inner, Index begin,
+                                     Index end);
+
+/// Rows [begin, end) of [rows, n], over the last axis.
+using RowsFunction = void (*)(const void* x, void* out, Index n, Index begin, Index end);
+
+/// Rows [begin, end) of [rows, n]: dx from the forward result y and the gradient g of y. `dx` may be `g`.
+using RowsBackwardFunction = void (*)(const void* y, const void* g, void* dx, Index n, Index begin, Index end);
+
+using CastFunction = void (*)(const void* from, void* to, Index n);
+
+struct Table {
+  /// sse42, avx2, avx512 or default.
+  const char* name;
+
+  // ---- pointwise ----
+
+  /// block[dtype][primitive][scalars]: bit k of `scalars` says that operand k is one element, read once. Entries that
+  /// make no sense for the primitive's number of operands are null.
+  BlockFunction block[2][primitive_count][8];
+
+  // ---- reductions ----
+
+  /// NaN and infinities follow IEEE addition. f32 adds in blocks of a fixed size whose sums are combined in double.
+  ReduceFunction sum[2];
+  ReduceFunction sum_of_squares[2];
+  /// NaN if any element is NaN. n > 0.
+  ReduceFunction max[2];
+  ReduceFunction min[2];
+  ReduceIndexFunction max_index[2];
+  ReduceIndexFunction min_index[2];
+
+  /// Partial results in double of n contiguous elements, for one long sum cut into fixed chunks: cut by the problem's
+  /// size, combine in order, and the result does not depend on the number of threads. Chunks of a multiple of 4096
+  /// elements keep the blocks whole.
+  double (*sum_chunk[2])(const void* x, Index n);
+  double (*sum_of_squares_chunk[2])(const void* x, Index n);
+  double (*dot_chunk[2])(const void* x, const void* y, Index n);
+  /// out[c] = sum over rows of x[r * row_stride + c], in double: the chunked form of `sum` with inner > 1. A chunk is
+  /// any range of rows and of columns; results do not depend on the range of columns.
+  void (*sum_columns_chunk[2])(const void* x, double* out, Index rows, Index row_stride, Index columns);
+
+  // ---- matrix product ----
+
+  /// Every element is a chain of multiply-adds over k in blocks that depend on k alone, so C has the same bits however
+  /// a caller cuts m and n into tiles, and on every path.
+  void (*gemm[2])(const GemmArguments& arguments);
+  std::size_t (*gemm_workspace_bytes[2])(Index m, Index n, Index k);
+  GemmPath (*gemm_path[2])(Index m, Index n, Index k);
+  /// Tiles cut at multiples of these rows and columns waste no part of a register tile.
+  Index gemm_tile_rows[2];
+  Index gemm_tile_columns[2];
+
+  // ---- softmax over the last axis of [rows, n]; n > 0 ----
+
+  RowsFunction softmax[2];
+  RowsFunction log_softmax[2];
+  RowsBackwardFunction softmax_backward[2];      // dx = y * (g - sum(g * y))
+  RowsBackwardFunction log_softmax_backward[2];  // dx = g - exp(y) * sum(g)
+
+  /// loss[r] = log(sum(exp(x[r]))) - x[r, label[r]] and, if `log_sum` is not null, log_sum[r] = that logarithm.
+  /// Labels are in [0, n): the caller checks.
+  void (*cross_entropy[2])(const void* x, const std::int64_t* label, void* loss, void* log_sum, Index n, Index begin,
+                           Index end);
+  /// dx[r] = (exp(x[r] - log_sum[r]) - onehot(label[r])) * scale[r]. `dx` may be `x`.
+  void (*cross_entropy_backward[2])(const void* x, const std::int64_t* label, const void* log_sum, const void* scale,
+                                    void* dx, Index n, Index begin, Index end);
+  /// Loss and gradient in one pass, for a scale that is known before: one exponential per element. `dx` may be `x`.
+  void (*cross_entropy_fused[2])(const void* x, const std::int64_t* label, double scale, void* loss, void* dx, Index n,
+                                 Index begin, Index end);
+
+  // ---- moving data ----
+
+  void (*copy)(const CopyArguments& arguments);
+  /// to[0 .. n) = *value. element_bytes is 1, 4 or 8.
+  void (*fill)(void* to, const void* value, Index n, Index element_bytes);
+  /// cast[from][to], in the order f32, f64, i32, i64, boolean (one byte, 0 or 1). Real to integer truncates; what does
+  /// not fit becomes the nearest integer that does, NaN becomes 0. To boolean: x != 0.
+  CastFunction cast[5][5];
+  /// to[r] = from[index[r]] for rows r in [begin, end) of row_bytes bytes. Indices are in range: the caller checks.
+  void (*gather_rows)(const void* from, const std::int64_t* index, void* to, Index row_bytes, Index begin, Index end);
+  /// to[index[r], c] += rows[r, c] for all r < count in order, for columns [begin, end) of `width`: threads take
+  /// columns, so that repeated indices add up in one order.
+  void (*scatter_add_rows[2])(const void* rows, const std::int64_t* index, void* to, Index count, Index width,
+                              Index begin, Index end);
+
+  // ---- optimizers, on flat arrays; cut them anywhere ----
+
+  void (*sgd_step[2])(const SgdArguments& arguments);
+  void (*adam_step[2])(const AdamArguments& arguments);
+  void (*axpy[2])(double alpha, const void* x, void* y, Index n);  // y += alpha * x
+  void (*scale[2])(double alpha, void* x, Index n);                // x *= alpha
+};
+
+struct InstructionSet {
+  const char* name;
+  bool available;  ///< on this machine
+};
+
+/// The instruction sets that were built, the best one last.
+std::span<const InstructionSet> instruction_sets();
+
+namespace detail {
+extern std::atomic<const Table*> selected_table;
+const Table& select_table();
+/// The position in `sets` of the best available one, or of `forced` if that is neither null nor empty.
+std::size_t choose(std::span<const InstructionSet> sets, const char* forced);
+}  // namespace detail
+
+/// The kernels of the best instruction set that was built and that this machine has, or of the one that the
+/// environment variable TAPEGRAD_SIMD names (sse42, avx2, avx512). Chosen on the first call and never changed.
+/// Throws Error if TAPEGRAD_SIMD names a set that is unknown, not built, or not available here.
+inline const Table& table() {
+  const Table* selected = detail::selected_table.load(std::memory_order_acquire);
+  return selected != nullptr ? *selected : detail::select_table();
+}
+
+/// The name of the instruction set that table() uses.
+const char* instruction_set();
+
+}  // namespace tapegrad::kernels

@@ -1,0 +1,211 @@
+#pragma once
+// One op, one place: a structured op is one struct, shipped or the user's own.
+//
+//   struct Outer {
+//     static constexpr const char* name = "outer";
+//     static constexpr const char* doc = "y[i, j] = a[i] b[j]";
+//     using Attributes = NoAttributes;                                  // or a struct: copied into the tape
+//     static constexpr Uses uses = {reads_input(1), reads_input(0)};    // what the gradient of each input reads
+//     static Shape shape(const Inputs& x, const Attributes&);           // the result's shape; x.fail(...) for bad
+//     input static Tensor forward(const Inputs& x, Attributes&, const Shape&); static void vjp(Walk& w, const
+//     Attributes&, const Tensor& g);     // w.give(k, ...), in differentiable ops static
+//     std::vector<Sample<Attributes>> samples();                 // f64 inputs for the gradient checks
+//   };
+//   Tensor outer(Arg a, Arg b) { return apply<Outer>({}, a, b); }
+//
+// The walk sums over broadcast axes and adds up contributions; a rule only states its formula. A part that is missing
+// is a compile error that names it. Pointwise ops are shorter still: see ops/pointwise.h.
+#include <functional>
+
+#include "autograd/tape.h"
+
+namespace tapegrad {
+
+struct NoAttributes {};
+
+/// For each input, what its gradient reads; only that is saved. A rule reads it by w.input(k) and w.output().
+using Uses = std::array<std::uint32_t, detail::max_inputs_with_uses>;
+inline constexpr std::uint32_t reads_nothing = 0;
+inline constexpr std::uint32_t reads_output = detail::output_bit;
+constexpr std::uint32_t reads_input(int k) { return 1u << k; }
+
+/// The tensors that an op is applied to.
+class Inputs {
+ public:
+  Inputs(const char* op, const Tensor* const* tensors, int count, SourceLocation at)
+      : op_(op), tensors_(tensors), count_(count), at_(at) {}
+  const Tensor& operator[](int k) const { return *tensors_[k]; }
+  int count() const { return count_; }
+  SourceLocation at() const { return at_; }
+  const char* op() const { return op_; }
+  /// Throws "op: what, in layer, at file:line; hint".
+  [[noreturn]] void fail(const std::string& what, const std::string& hint = {}) const;
+
+ private:
+  const char* op_;
+  const Tensor* const* tensors_;
+  int count_;
+  SourceLocation at_;
+};
+
+/// Inputs (f64; i64 for indices) and attributes on which the generated tests run an op. Cover every path of a kernel.
+template <class Attributes>
+struct Sample {
+  std::vector<Tensor> inputs;
+  Attributes attributes{};
+};
+
+/// A sample with its op applied to any inputs of the same shapes: what the checks work with.
+struct OpSample {
+  std::vector<Tensor> inputs;
+  std::function<Tensor(const std::vector<Tensor>&)> apply;
+};
+
+/// What the generated tests and pages know of an op.
+struct OpDescription {
+  const char* name;
+  const char* doc;
+  std::string formula;                 // of a pointwise op
+  std::vector<std::string> gradients;  // of a pointwise op: one formula per input
+  std::vector<OpSample> samples;
+};
+
+namespace detail {
+
+template <class F>
+consteval bool check_op() {
+  static_assert(
+      requires { static_cast<const char*>(F::name); }, "an op needs `static constexpr const char* name`");
+  static_assert(
+      requires { static_cast<const char*>(F::doc); }, "an op needs `static constexpr const char* doc`");
+  static_assert(
+      requires { typename F::Attributes; }, "an op needs `using Attributes = NoAttributes;` or a struct");
+  static_assert(
+      requires { static_cast<Uses>(F::uses); }, "an op needs `static constexpr Uses uses = {...};`");
+  static_assert(
+      requires(const Inputs& x, const typename F::Attributes& a) { Shape(F::shape(x, a)); },
+      "an op needs `static Shape shape(const Inputs&, const Attributes&)`");
+  static_assert(
+      requires(const Inputs& x, typename F::Attributes& a, const Shape& s) { Tensor(F::forward(x, a, s)); },
+      "an op needs `static Tensor forward(const Inputs&, Attributes&, const Shape&)`");
+  static_assert(
+      requires(Walk& w, const typename F::Attributes& a, const Tensor& g) { F::vjp(w, a, g); },
+      "an op needs `static void vjp(Walk&, const Attributes&, const Tensor& cotangent)`");
+  static_assert(
+      requires { std::vector<Sample<typename F::Attributes>>(F::samples()); },
+      "an op needs `static std::vector<Sample<Attributes>> samples()`");
+  return true;
+}
+
+template <class F>
+void call_rule(Walk& walk, Tensor g) {
+  if constexpr (std::is_empty_v<typename F::Attributes>) {
+    F::vjp(walk, {}, std::move(g));
+  } else {
+    F::vjp(walk, walk.attributes<typename F::Attributes>(), std::move(g));
+  }
+}
+
+template <class F>
+constexpr Op make_op() {
+  using A = typename F::Attributes;
+  Op op{F::name, &call_rule<F>, F::uses};
+  op.assign_slots();
+  if constexpr (!std::is_trivially_destructible_v<A>) {
+    op.destroy_attributes = [](void* a) noexcept { static_cast<A*>(a)->~A(); };
+  }
+  return op;
+}
+
+template <class F>
+inline constexpr Op op_of = make_op<F>();
+
+/// The inputs' indices on this thread's record, and whether any of them is tracked.
+class TrackedInputs {
+ public:
+  TrackedInputs(const Tensor* const* x, int count, SourceLocation at);
+  bool any() const { return any_; }
+  const std::uint32_t* indices() const { return count_ <= inline_count ? few_ : many_.data(); }
+
+ private:
+  static constexpr int inline_count = 8;
+  std::uint32_t few_[inline_count];
+  CachedVector<std::uint32_t> many_;
+  int count_;
+  bool any_ = false;
+};
+
+template <class F>
+Tensor apply_op(const Tensor* const* x, int count, SourceLocation at, typename F::Attributes attributes) {
+  using A = typename F::Attributes;
+  static_assert(check_op<F>());
+  static_assert(alignof(A) <= 16);
+  for (int k = 0; k < count; ++k) {
+    if (!x[k]->defined()) Inputs(F::name, x, count, at).fail("input " + std::to_string(k) + " is an empty handle");
+  }
+  const Inputs inputs(F::name, x, count, at);
+  const Shape shape = F::shape(inputs, attributes);
+  Tensor y = F::forward(inputs, attributes, shape);
+  if (!record.recording || !is_floating(y.dtype())) return y;
+  const TrackedInputs tracked(x, count, at);
+  if (!tracked.any()) return y;
+  constexpr std::size_t attribute_bytes = std::is_empty_v<A> ? 0 : sizeof(A);
+  Extra* extra = allocate_extra(op_of<F>, count, attribute_bytes);
+  if constexpr (attribute_bytes) {
+    static_assert(std::is_nothrow_move_constructible_v<A>, "attributes must be nothrow move constructible");
+    new (extra->attributes()) A(std::move(attributes));
+  }
+  record.push(op_of<F>, at, y, tracked.indices(), x, count, extra);
+  return y;
+}
+
+/// The dtype that numbers among the arguments take: that of the first tensor.
+inline DType number_type(std::initializer_list<const Arg*> args) {
+  for (const Arg* a : args) {
+    if (!a->is_number() && a->tensor().defined()) return a->tensor().dtype();
+  }
+  return f32;
+}
+
+template <class F>
+OpDescription describe_op() {
+  static_assert(check_op<F>());
+  OpDescription d{F::name, F::doc, {}, {}, {}};
+  for (auto& sample : F::samples()) {
+    d.samples.push_back({sample.inputs, [attributes = sample.attributes](const std::vector<Tensor>& inputs) {
+                           std::vector<const Tensor*> x;
+                           for (const Tensor& t : inputs) x.push_back(&t);
+                           return apply_op<F>(x.data(), static_cast<int>(x.size()), SourceLocation::current(),
+                                              attributes);
+                         }});
+  }
+  return d;
+}
+
+}  // namespace detail
+
+/// Applies a structured op and records it when a tape is open and an input is tracked.
+template <class F, class... A>
+Tensor apply(typename F::Attributes attributes, const A&... args) {
+  const DType type = detail::number_type({&args...});
+  const Tensor* x[] = {&args.tensor(type)...};
+  const SourceLocation lines[] = {args.at()...};
+  return detail::apply_op<F>(x, static_cast<int>(sizeof...(A)), lines[0], std::move(attributes));
+}
+
+/// ... to any number of tensors.
+template <class F>
+Tensor apply_to_all(typename F::Attributes attributes, std::span<const Tensor> tensors, SourceLocation at) {
+  detail::CachedVector<const Tensor*> x;
+  x.reserve(tensors.size());
+  for (const Tensor& t : tensors) x.push_back(&t);
+  return detail::apply_op<F>(x.data(), static_cast<int>(x.size()), at, std::move(attributes));
+}
+
+/// The descriptions of a family's structured ops: every family file ends with such a list.
+template <class... F>
+std::vector<OpDescription> describe_ops() {
+  return {detail::describe_op<F>()...};
+}
+
+}  // namespace tapegrad

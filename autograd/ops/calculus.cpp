@@ -1,0 +1,214 @@
+#include "autograd/ops/calculus.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tapegrad::program {
+
+template <class F>
+int Calculus::inside_where(int a, F f) {
+  if (!is(a, Primitive::select)) return -1;
+  const Node node = at(a);
+  if (graph_.is_constant(node.operands[2], 0)) return where(node.operands[0], f(node.operands[1]), node.operands[2]);
+  if (graph_.is_constant(node.operands[1], 0)) return where(node.operands[0], node.operands[1], f(node.operands[2]));
+  return -1;
+}
+
+int Calculus::negate(int a) {
+  const Node node = at(a);
+  if (node.is(Primitive::negate)) return node.operands[0];
+  if (node.is(Primitive::subtract)) return subtract(node.operands[1], node.operands[0]);
+  if (node.is(Primitive::multiply) && graph_.is_constant(node.operands[0])) {
+    return scaled(-at(node.operands[0]).value, node.operands[1]);
+  }
+  const int moved = inside_where(a, [&](int branch) { return negate(branch); });
+  if (moved >= 0) return moved;
+  if (graph_.is_constant(a, 0)) return a;
+  return graph_.apply(Primitive::negate, a);
+}
+
+int Calculus::add(int a, int b) {
+  if (graph_.is_constant(a, 0)) return b;
+  if (graph_.is_constant(b, 0)) return a;
+  if (is(b, Primitive::negate)) return subtract(a, at(b).operands[0]);
+  if (is(a, Primitive::negate)) return subtract(b, at(a).operands[0]);
+  int simpler = like_terms(a, b);
+  if (simpler < 0) simpler = like_derivatives(a, b);
+  if (simpler < 0) simpler = common_factor(a, b);
+  if (simpler < 0 && is(a, Primitive::add)) simpler = add_to_sum(a, b);
+  if (simpler < 0 && is(b, Primitive::add)) simpler = add_to_sum(b, a);
+  if (simpler >= 0) return simpler;
+  if (is(a, Primitive::select) && is(b, Primitive::select) && at(a).operands[0] == at(b).operands[0]) {
+    const Node left = at(a);
+    const Node right = at(b);
+    // Only where no addition is lost or gained.
+    if (graph_.is_constant(left.operands[2], 0) || graph_.is_constant(right.operands[2], 0) ||
+        graph_.is_constant(left.operands[1], 0) || graph_.is_constant(right.operands[1], 0)) {
+      const int taken = add(left.operands[1], right.operands[1]);
+      return where(left.operands[0], taken, add(left.operands[2], right.operands[2]));
+    }
+  }
+  return graph_.apply(Primitive::add, a, b);
+}
+
+int Calculus::subtract(int a, int b) {
+  if (graph_.is_constant(b, 0)) return a;
+  if (graph_.is_constant(a, 0)) return negate(b);
+  if (is(b, Primitive::negate)) return add(a, at(b).operands[0]);
+  const Term left = term(a);
+  const Term right = term(b);
+  if (same_base(left.base, right.base)) return scaled(left.factor - right.factor, left.base);
+  return graph_.apply(Primitive::subtract, a, b);
+}
+
+int Calculus::multiply(int a, int b) {
+  if (graph_.is_constant(b)) std::swap(a, b);
+  if (graph_.is_constant(a) && graph_.is_constant(b)) return graph_.apply(Primitive::multiply, a, b);
+  if (graph_.is_constant(a)) return scaled(at(a).value, b);
+  if (is(a, Primitive::negate)) return negate(multiply(at(a).operands[0], b));
+  if (is(b, Primitive::negate)) return negate(multiply(a, at(b).operands[0]));
+  int moved = inside_where(a, [&](int branch) { return multiply(branch, b); });
+  if (moved < 0) moved = inside_where(b, [&](int branch) { return multiply(a, branch); });
+  if (moved >= 0) return moved;
+  const Term left = term(a);
+  const Term right = term(b);
+  if (left.factor != 1 || right.factor != 1) {
+    return scaled(left.factor * right.factor, multiply(left.base, right.base));
+  }
+  for (const auto& [x, y] : {std::pair(a, b), std::pair(b, a)}) {
+    const Node node = at(x);
+    if (node.is(Primitive::tanh_derivative)) return tanh_derivative(multiply(node.operands[0], y), node.operands[1]);
+    if (node.is(Primitive::sigmoid_derivative)) {
+      return sigmoid_derivative(multiply(node.operands[0], y), node.operands[1]);
+    }
+    if (node.is(Primitive::reciprocal)) return divide(y, node.operands[0]);
+  }
+  return graph_.apply(Primitive::multiply, a, b);
+}
+
+int Calculus::divide(int a, int b) {
+  if (graph_.is_constant(a, 0)) return a;
+  if (graph_.is_constant(b, 1)) return a;
+  if (graph_.is_constant(a, 1)) return graph_.apply(Primitive::reciprocal, b);
+  if (is(a, Primitive::negate)) return negate(divide(at(a).operands[0], b));
+  const int moved = inside_where(a, [&](int branch) { return divide(branch, b); });
+  if (moved >= 0) return moved;
+  return graph_.apply(Primitive::divide, a, b);
+}
+
+int Calculus::where(int condition, int a, int b) {
+  if (a == b) return a;
+  // Two choices by one condition.
+  if (is(a, Primitive::select) && at(a).operands[0] == condition) a = at(a).operands[1];
+  if (is(b, Primitive::select) && at(b).operands[0] == condition) b = at(b).operands[2];
+  return a == b ? a : graph_.apply(Primitive::select, condition, a, b);
+}
+
+int Calculus::tanh_derivative(int factor, int y) {
+  if (graph_.is_constant(factor, 0)) return factor;
+  if (is(factor, Primitive::negate)) return negate(tanh_derivative(at(factor).operands[0], y));
+  const int moved = inside_where(factor, [&](int branch) { return tanh_derivative(branch, y); });
+  if (moved >= 0) return moved;
+  return graph_.apply(Primitive::tanh_derivative, factor, y);
+}
+
+int Calculus::sigmoid_derivative(int factor, int y) {
+  if (graph_.is_constant(factor, 0)) return factor;
+  if (is(factor, Primitive::negate)) return negate(sigmoid_derivative(at(factor).operands[0], y));
+  const int moved = inside_where(factor, [&](int branch) { return sigmoid_derivative(branch, y); });
+  if (moved >= 0) return moved;
+  return graph_.apply(Primitive::sigmoid_derivative, factor, y);
+}
+
+// ---- terms and factors ----
+
+Calculus::Term Calculus::term(int node) const {
+  const Node& n = at(node);
+  if (n.is(Primitive::multiply) && graph_.is_constant(n.operands[0])) return {at(n.operands[0]).value, n.operands[1]};
+  if (n.is(Primitive::negate)) return {-1, n.operands[0]};
+  return {1, node};
+}
+
+std::vector<int> Calculus::factors(int node) const {
+  if (!is(node, Primitive::multiply)) return {node};
+  std::vector<int> result = factors(at(node).operands[0]);
+  const std::vector<int> right = factors(at(node).operands[1]);
+  result.insert(result.end(), right.begin(), right.end());
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+bool Calculus::same_base(int a, int b) const {
+  if (a == b) return true;
+  return is(a, Primitive::multiply) && is(b, Primitive::multiply) && factors(a) == factors(b);
+}
+
+int Calculus::scaled(double factor, int a) {
+  if (factor == 0) return graph_.constant(0);
+  if (factor == 1) return a;
+  if (factor == -1) return negate(a);
+  if (graph_.is_constant(a)) return graph_.constant(factor * at(a).value);
+  const Term inner = term(a);
+  if (inner.factor != 1) return scaled(factor * inner.factor, inner.base);
+  const int moved = inside_where(a, [&](int branch) { return scaled(factor, branch); });
+  if (moved >= 0) return moved;
+  const Node node = at(a);
+  if (node.is(Primitive::tanh_derivative)) return tanh_derivative(scaled(factor, node.operands[0]), node.operands[1]);
+  if (node.is(Primitive::sigmoid_derivative)) {
+    return sigmoid_derivative(scaled(factor, node.operands[0]), node.operands[1]);
+  }
+  return graph_.apply(Primitive::multiply, graph_.constant(factor), a);
+}
+
+/// a + b as one term, or -1.
+int Calculus::like_terms(int a, int b) {
+  if (graph_.is_constant(a) && graph_.is_constant(b)) return graph_.apply(Primitive::add, a, b);
+  const Term left = term(a);
+  const Term right = term(b);
+  if (!same_base(left.base, right.base)) return -1;
+  return scaled(left.factor + right.factor, left.base);
+}
+
+/// u * (1 - y * y) + v * (1 - y * y) as one, or -1; the same for sigmoid.
+int Calculus::like_derivatives(int a, int b) {
+  const Node left = at(a);
+  const Node right = at(b);
+  const bool is_tanh = left.is(Primitive::tanh_derivative) && right.is(Primitive::tanh_derivative);
+  const bool is_sigmoid = left.is(Primitive::sigmoid_derivative) && right.is(Primitive::sigmoid_derivative);
+  if ((!is_tanh && !is_sigmoid) || left.operands[1] != right.operands[1]) return -1;
+  const int factor = add(left.operands[0], right.operands[0]);
+  return is_tanh ? tanh_derivative(factor, left.operands[1]) : sigmoid_derivative(factor, left.operands[1]);
+}
+
+/// (u + v) + b where b goes with u or v, or -1.
+int Calculus::add_to_sum(int sum, int b) {
+  const Node node = at(sum);
+  for (int k = 0; k < 2; ++k) {
+    int together = like_terms(node.operands[k], b);
+    if (together < 0) together = like_derivatives(node.operands[k], b);
+    if (together >= 0) return add(node.operands[1 - k], together);
+  }
+  return -1;
+}
+
+/// p * q + p * r where q + r is one term, or -1.
+int Calculus::common_factor(int a, int b) {
+  const Term left = term(a);
+  const Term right = term(b);
+  if (!is(left.base, Primitive::multiply) || !is(right.base, Primitive::multiply)) return -1;
+  const Node p = at(left.base);
+  const Node q = at(right.base);
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 0; j < 2; ++j) {
+      if (p.operands[i] != q.operands[j]) continue;
+      const int rest_left = scaled(left.factor, p.operands[1 - i]);
+      const int rest_right = scaled(right.factor, q.operands[1 - j]);
+      int rest = like_terms(rest_left, rest_right);
+      if (rest < 0 && is(rest_left, Primitive::add)) rest = add_to_sum(rest_left, rest_right);
+      if (rest >= 0) return multiply(p.operands[i], rest);
+    }
+  }
+  return -1;
+}
+
+}  // namespace tapegrad::program

@@ -1,0 +1,342 @@
+#include "autograd/ops/pointwise_op.h"
+
+#include <algorithm>
+
+#include "autograd/create.h"
+#include "autograd/ops/evaluate.h"
+#include "autograd/ops/pointwise.h"
+#include "autograd/record.h"
+
+namespace tapegrad::detail {
+
+namespace {
+
+using program::Form;
+using program::Primitive;
+using program::Source;
+
+constexpr int max_operands = max_inputs_with_uses;
+
+bool keeps_integers(const program::Program& p) {
+  const auto& nodes = p.nodes();
+  return std::all_of(nodes.begin(), nodes.end(), [](const program::Node& n) {
+    if (n.kind == program::Node::Kind::constant)
+      return n.value == static_cast<double>(static_cast<std::int64_t>(n.value));
+    return n.kind == program::Node::Kind::input || integer_primitive(n.primitive);
+  });
+}
+
+// A tensor whose only handle this is, for new elements: what a tape knows of the old ones does not hold for them.
+Tensor take_over(Tensor& x) {
+  x.block()->node.store(0, std::memory_order_relaxed);
+  return std::move(x);
+}
+
+bool same_layout(const Tensor& a, const Tensor& b) {
+  const Block& x = *a.block();
+  const Block& y = *b.block();
+  if (x.dtype != y.dtype || x.ndim != y.ndim) return false;
+  for (int i = 0; i < x.ndim; ++i) {
+    if (x.shape[i] != y.shape[i]) return false;
+  }
+  return true;
+}
+
+void record_many(const PointwiseOp& op, const Tensor* const* x, int count, SourceLocation at, const Tensor& y);
+
+// ---- the backward pass ----
+
+Tensor tensor_of(const Source& source, const Walk& walk, const Tensor& g) {
+  switch (source.kind) {
+    case Source::Kind::input:
+      return walk.input(source.index);
+    case Source::Kind::output:
+      return walk.output();
+    case Source::Kind::upstream:
+      break;
+  }
+  return g;
+}
+
+// Gradients that are zero or the cotangent itself, given last so that the cotangent can be handed on.
+void give_simple(Walk& walk, std::span<const program::Partial> partials, Tensor g) {
+  for (std::size_t p = partials.size(); p-- > 0;) {
+    const auto [input, form, reads_inputs, reads_outputs] = partials[p];
+    if (form == Form::general) continue;
+    if (form != Form::upstream) {
+      walk.give(input, form == Form::zero ? zeros_like(g) : -g);
+    } else if (p == 0) {
+      walk.give(input, std::move(g));
+    } else {
+      walk.give(input, g);
+    }
+  }
+}
+
+// Enters `gradient` as the result of the op that computes it alone, so that an enclosing tape can walk on from it.
+[[gnu::noinline]] void record_partial(const Walk& walk, const PointwiseOp& op, int k, const Tensor& g,
+                                      const Tensor& gradient) {
+  const PointwiseOp::PartialOp& partial = op.partial(k);
+  if (!partial.op) throw Error("internal: a gradient without a program of its own, in " + std::string(op.name));
+  Tensor sources[max_operands];
+  const Tensor* x[max_operands];
+  const int count = partial.op->inputs();
+  for (int s = 0; s < count; ++s) {
+    sources[s] = tensor_of(partial.sources[static_cast<std::size_t>(s)], walk, g);
+    x[s] = &sources[s];
+  }
+  record_many(*partial.op, x, count, walk.at(), gradient);
+}
+
+void give_gradients(Walk& walk, const PointwiseOp& op, unsigned wanted, Tensor g) {
+  const PointwiseOp::Gradient& gradient = op.gradient(wanted);
+  const std::size_t count = gradient.executable.output_count;
+  if (count == 0) return give_simple(walk, gradient.partials, std::move(g));
+
+  Tensor few[3];
+  CachedVector<Tensor> many;
+  if (count > std::size(few)) many.resize(count);
+  const std::span<Tensor> results = many.empty() ? std::span(few, count) : std::span(many);
+  // The first result is written over the cotangent when nobody else needs it; lower() stores that one last.
+  const bool lends = !walk.recording() && gradient.partials.size() == count &&
+                     gradient.executable.read_after_store[0] == 0 && g.is_sole_owner();
+  results[0] = lends ? take_over(g) : Tensor::like(g);
+  for (std::size_t r = 1; r < count; ++r) results[r] = Tensor::like(results[0]);
+
+  const Tensor* x[max_operands];
+  const std::size_t sources = gradient.derivative.sources.size();
+  for (std::size_t s = 0; s < sources; ++s) {
+    const Source source = gradient.derivative.sources[s];
+    switch (source.kind) {
+      case Source::Kind::input:
+        x[s] = &walk.input(source.index);
+        break;
+      case Source::Kind::output:
+        x[s] = &walk.output();
+        break;
+      case Source::Kind::upstream:
+        x[s] = lends ? &results[0] : &g;
+        break;
+    }
+  }
+  evaluate(gradient.executable, std::span(x, sources), results);
+  std::size_t r = 0;
+  for (const program::Partial& p : gradient.partials) {
+    if (p.form != Form::general) continue;
+    if (walk.recording()) record_partial(walk, op, p.input, g, results[r]);
+    walk.give(p.input, std::move(results[r++]));
+  }
+  if (!lends) give_simple(walk, gradient.partials, std::move(g));
+}
+
+void pointwise_rule(Walk& walk, Tensor g) {
+  const auto& op = static_cast<const PointwiseOp&>(walk.op());
+  unsigned wanted = 0;
+  for (int k = 0; k < op.inputs(); ++k) wanted |= static_cast<unsigned>(walk.needs(k)) << k;
+  give_gradients(walk, op, wanted, std::move(g));
+}
+
+}  // namespace
+
+bool add_in_place(Tensor& sum, const Tensor& g) {
+  if (record.recording || !sum.is_sole_owner() || !same_layout(sum, g) || !g.is_contiguous()) return false;
+  static const program::Executable add = program::lower(program::trace([](auto a, auto b) { return a + b; }));
+  sum.block()->node.store(0, std::memory_order_relaxed);
+  void* elements = sum.data();
+  const void* x[] = {elements, g.data()};
+  evaluate_flat(add, sum.dtype(), x, 0, &elements, sum.size());
+  return true;
+}
+
+// ---- construction ----
+
+PointwiseOp::PointwiseOp(const char* op_name, program::Program p, PointwiseResult result)
+    : Op{op_name, &pointwise_rule},
+      program_(std::move(p)),
+      executable_(program::lower(program_)),
+      result_(result),
+      integral_(keeps_integers(program_)) {
+  if (inputs() > max_operands)
+    throw Error(std::string(op_name) + ": a derivative of this order reads too many tensors");
+  for (int k = 0; k < inputs() && result_ == PointwiseResult::number; ++k) {
+    const program::Derivative d = program::differentiate(program_, 1u << k);
+    uses[static_cast<std::size_t>(k)] = d.reads_inputs | (d.reads_outputs ? output_bit : 0u);
+  }
+  assign_slots();
+}
+
+PointwiseOp::~PointwiseOp() {
+  for (auto& g : gradients_) delete g.load();
+  for (auto& p : partials_) delete p.load();
+}
+
+const PointwiseOp::Gradient& PointwiseOp::make_gradient(unsigned wanted) const {
+  const std::lock_guard lock(mutex_);
+  const bool is_common = wanted < gradients_.size();
+  if (is_common) {
+    if (const Gradient* made = gradients_[wanted].load(std::memory_order_acquire)) return *made;
+  } else if (const auto found = more_gradients_.find(wanted); found != more_gradients_.end()) {
+    return *found->second;
+  }
+  auto made = std::make_unique<Gradient>();
+  made->partials = program::differentiate(program_, wanted).partials;
+  unsigned general = 0;
+  for (const program::Partial& p : made->partials) general |= static_cast<unsigned>(p.form == Form::general) << p.input;
+  if (general) {
+    made->derivative = program::differentiate(program_, general);
+    made->executable = program::lower(made->derivative.program);
+  }
+  if (!is_common) return *(more_gradients_[wanted] = std::move(made));
+  gradients_[wanted].store(made.get(), std::memory_order_release);
+  return *made.release();
+}
+
+const PointwiseOp::PartialOp& PointwiseOp::partial(int k) const {
+  auto& cached = partials_[static_cast<std::size_t>(k)];
+  if (const PartialOp* made = cached.load(std::memory_order_acquire)) return *made;
+  const std::lock_guard lock(mutex_);
+  if (const PartialOp* made = cached.load(std::memory_order_acquire)) return *made;
+  const program::Derivative d = program::differentiate(program_, 1u << k);
+  auto made = std::make_unique<PartialOp>();
+  made->partial = d.partials.front();
+  if (made->partial.form == Form::general) {
+    made->sources = d.sources;
+    made->op = std::make_unique<PointwiseOp>(name, d.program);
+  }
+  cached.store(made.get(), std::memory_order_release);
+  return *made.release();
+}
+
+// ---- the forward pass ----
+
+namespace {
+
+[[noreturn]] void fail_mixed(const PointwiseOp& op, const Tensor* const* x, int count, SourceLocation at) {
+  std::string types;
+  for (int k = 0; k < count; ++k) types += (k ? " and " : "") + describe(*x[k]);
+  fail_op(op.name, "f32 and f64 are mixed: " + types, at, "convert one of them: x.to(f64)");
+}
+
+// The dtype in which op computes on x. Integers take a float's dtype; among themselves they stay integers if they can.
+DType compute_type(const PointwiseOp& op, const Tensor* const* x, int count, SourceLocation at) {
+  bool has_f32 = false;
+  bool has_f64 = false;
+  bool has_i64 = false;
+  for (int k = 0; k < count; ++k) {
+    has_f32 |= x[k]->dtype() == f32;
+    has_f64 |= x[k]->dtype() == f64;
+    has_i64 |= x[k]->dtype() == i64;
+  }
+  if (has_f32 && has_f64) fail_mixed(op, x, count, at);
+  if (has_f64) return f64;
+  if (has_f32 || !op.is_integral()) return f32;
+  return has_i64 ? i64 : i32;
+}
+
+Shape result_shape(const PointwiseOp& op, const Tensor* const* x, int count, SourceLocation at) {
+  Shape shape = x[0]->shape();
+  for (int k = 1; k < count; ++k) shape = broadcast_shapes(op.name, shape, x[k]->shape(), at);
+  return shape;
+}
+
+[[gnu::noinline]] Tensor compute_mixed(const PointwiseOp& op, const Tensor* const* x, int count, SourceLocation at) {
+  const DType type = compute_type(op, x, count, at);
+  Tensor y = Tensor::empty(result_shape(op, x, count, at), type);
+  const std::span operands(x, static_cast<std::size_t>(count));
+  if (is_floating(type)) {
+    evaluate(op.executable(), operands, {&y, 1});
+  } else {
+    evaluate_integers(op.program(), operands, y);
+  }
+  if (op.result() == PointwiseResult::boolean) return no_tape([&] { return y.to(boolean, at); });
+  return y;
+}
+
+void record_many(const PointwiseOp& op, const Tensor* const* x, int count, SourceLocation at, const Tensor& y) {
+  std::uint32_t in[max_operands];
+  std::uint32_t any = 0;
+  for (int k = 0; k < count; ++k) any |= in[k] = record.index(x[k]->block(), at);
+  if (any) record.push(op, at, y, in, x, count, allocate_extra(op, count, 0));
+}
+
+template <int N>
+void record_op(const PointwiseOp& op, const Tensor* const* x, SourceLocation at, const Tensor& y) {
+  if constexpr (N > 3) {
+    record_many(op, x, N, at, y);
+  } else {
+    if (op.saved > 2) return record_many(op, x, N, at, y);
+    std::uint32_t in[N];
+    const Tensor* inputs[N];
+    std::uint32_t any = 0;
+    for (int k = 0; k < N; ++k) {
+      inputs[k] = x[k];
+      any |= in[k] = record.index(x[k]->block(), at);
+    }
+    if (any) push_small<N>(op, at, y, in, inputs);
+  }
+}
+
+// When all operands have the first one's dtype and shape and no gaps, the program runs straight over their elements.
+bool is_uniform(const Tensor* const* x, int count) {
+  if (!is_floating(x[0]->dtype()) || !x[0]->is_contiguous()) return false;
+  for (int k = 1; k < count; ++k) {
+    if (!same_layout(*x[0], *x[k]) || !x[k]->is_contiguous()) return false;
+  }
+  return true;
+}
+
+// `lent` is an operand over which the result may be written, or null.
+template <int N>
+Tensor apply_to_tensors(const PointwiseOp& op, const Tensor* const* x, SourceLocation at, Tensor* lent) {
+  constexpr int count = N;
+  for (int k = 0; k < count; ++k) {
+    if (!x[k]->defined()) [[unlikely]]
+      fail_op(op.name, "an argument is an empty handle", at);
+  }
+  Tensor y;
+  if (op.result() == PointwiseResult::number && is_uniform(x, count)) [[likely]] {
+    const void* operands[max_operands];
+    for (int k = 0; k < count; ++k) operands[k] = x[k]->data();
+    y = lent ? take_over(*lent) : Tensor::like(*x[0]);
+    void* elements = y.data();
+    evaluate_flat(op.executable(), y.dtype(), operands, 0, &elements, y.size());
+    if (lent) return y;
+  } else {
+    y = compute_mixed(op, x, count, at);
+  }
+  if (record.recording && op.result() == PointwiseResult::number && is_floating(y.dtype())) {
+    record_op<N>(op, x, at, y);
+  }
+  return y;
+}
+
+}  // namespace
+
+template <int N>
+Tensor apply_pointwise(const PointwiseOp& op, const Arg* const* args) {
+  DType type = f32;  // of numbers: that of the first tensor
+  for (int k = 0; k < N; ++k) {
+    if (args[k]->is_number() || !args[k]->tensor().defined()) continue;
+    type = args[k]->tensor().dtype();
+    break;
+  }
+  const Tensor* x[N];
+  Tensor* lent = nullptr;
+  for (int k = 0; k < N; ++k) {
+    x[k] = &args[k]->tensor(type);
+    // Nothing that a tape may read again is written over.
+    if (args[k]->is_expiring() && !record.recording && x[k]->defined() && x[k]->is_sole_owner()) {
+      lent = const_cast<Tensor*>(x[k]);
+    }
+  }
+  return apply_to_tensors<N>(op, x, args[0]->at(), lent);
+}
+
+template Tensor apply_pointwise<1>(const PointwiseOp&, const Arg* const*);
+template Tensor apply_pointwise<2>(const PointwiseOp&, const Arg* const*);
+template Tensor apply_pointwise<3>(const PointwiseOp&, const Arg* const*);
+template Tensor apply_pointwise<4>(const PointwiseOp&, const Arg* const*);
+template Tensor apply_pointwise<5>(const PointwiseOp&, const Arg* const*);
+template Tensor apply_pointwise<6>(const PointwiseOp&, const Arg* const*);
+
+}  // namespace tapegrad::detail

@@ -1,0 +1,354 @@
+// The record's bookkeeping: arrays that only grow, the table of parameters, the tapes that are live in the process.
+#include "autograd/record.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <mutex>
+#include <unordered_map>
+
+namespace tapegrad::detail {
+
+constinit thread_local Record record{};
+
+namespace {
+
+constexpr Op parameter_op{"parameter", nullptr};
+constexpr Op ended_op{"ended", nullptr};
+constexpr std::uint32_t max_entries = (1u << 28) - 1;
+
+using ParameterTable = std::unordered_map<Block*, std::uint32_t, std::hash<Block*>, std::equal_to<Block*>,
+                                          CachingAllocator<std::pair<Block* const, std::uint32_t>>>;
+
+struct LayerChange {
+  std::uint32_t entry;  // the first one in this layer
+  std::uint32_t layer;
+};
+
+// What a thread's record owns besides its arrays; freed, with them, when the thread ends.
+struct RecordOwner {
+  ParameterTable parameters;
+  CachedVector<LayerChange> layers;
+  Values values;
+  bool is_walked = false;  // the outermost tape, or one in it
+
+  ~RecordOwner() {
+    ::operator delete(record.entries, std::align_val_t(64));
+    ::operator delete(record.shapes, std::align_val_t(64));
+    ::operator delete(record.slots, std::align_val_t(64));
+    record = Record{};
+  }
+};
+RecordOwner& owner() {
+  thread_local RecordOwner o;
+  return o;
+}
+
+// Generations of the outermost tapes that are open now, in any thread.
+struct LiveGenerations {
+  std::mutex mutex;
+  std::vector<std::uint64_t> open;
+  std::uint64_t next = 1;
+};
+LiveGenerations& live() {
+  static auto* const generations = new LiveGenerations;  // never destroyed: threads may outlive main
+  return *generations;
+}
+
+bool is_live(std::uint64_t generation) {
+  LiveGenerations& l = live();
+  const std::lock_guard lock(l.mutex);
+  return std::find(l.open.begin(), l.open.end(), generation) != l.open.end();
+}
+
+template <class T>
+void grow(T*& array, std::uint32_t used, std::uint32_t& capacity, std::uint32_t wanted) {
+  const std::uint32_t larger = std::max({wanted, capacity * 2, 1024u});
+  auto* moved = static_cast<T*>(::operator new(std::size_t{larger} * sizeof(T), std::align_val_t(64)));
+  if (used) std::memcpy(static_cast<void*>(moved), array, used * sizeof(T));
+  ::operator delete(array, std::align_val_t(64));
+  array = moved;
+  capacity = larger;
+}
+
+void drop_saved(Block* block) noexcept {
+  if (block && block != released && !is_kept_by_record(block)) drop(block);
+}
+
+}  // namespace
+
+// ---- opening and clearing ----
+
+void open_record(bool keep_values) {
+  RecordOwner& o = owner();
+  LiveGenerations& l = live();
+  record.reserve_entry();
+  if (keep_values) {
+    o.values.outputs.assign(1, Tensor());
+    o.values.gradients.assign(1, Tensor());
+  }
+  {
+    const std::lock_guard lock(l.mutex);
+    l.open.push_back(l.next);
+    record.generation = l.next++;
+  }
+  record.size = 1;  // index 0 means "a constant"
+  record.shapes_size = 1;
+  record.recorded_layer = 0;
+  record.has_layers = false;
+  o.is_walked = false;
+  record.values = keep_values ? &o.values : nullptr;
+}
+
+void Record::clear() noexcept {
+  for (std::uint32_t i = size; i-- > 1;) release_entry(i);  // parameters after what saved them
+  RecordOwner& o = owner();
+  o.parameters.clear();
+  o.layers.clear();
+  o.values.outputs.clear();
+  o.values.gradients.clear();
+  values = nullptr;
+  size = 1;
+  shapes_size = 1;
+  LiveGenerations& l = live();
+  const std::lock_guard lock(l.mutex);
+  std::erase(l.open, generation);
+  generation = 0;
+}
+
+std::uint32_t find_parameter(Block* block) {
+  const ParameterTable& parameters = owner().parameters;
+  const auto found = parameters.find(block);
+  return found == parameters.end() ? 0 : found->second;
+}
+
+void Record::release_entry(std::uint32_t i) noexcept {
+  Entry& e = entries[i];
+  if (e.op == &parameter_op) return drop(std::exchange(e.saved[0], nullptr));
+  for (Block*& b : e.saved) drop_saved(std::exchange(b, nullptr));
+  if (e.extra) {
+    for (int s = 0; s < e.extra->saved; ++s) drop_saved(e.extra->more_saved()[s].block);
+    free_extra(*e.op, std::exchange(e.extra, nullptr));
+  }
+}
+
+void make_constant(std::uint32_t i) noexcept {
+  Entry& e = record.entries[i];
+  if (e.op == &parameter_op) return;
+  record.release_entry(i);
+  e.op = &ended_op;
+  for (std::uint32_t& in : e.input) in = 0;
+}
+
+// ---- recording ----
+
+void Record::reserve_entry() {
+  if (size + 1 >= capacity) [[unlikely]] {
+    if (size >= max_entries) throw Error("tape: more than 2^28 entries; walk it, or open a tape per step");
+    grow(entries, size, capacity, size + 2);
+  }
+  if (shapes_size + max_rank + 1 > shapes_capacity) [[unlikely]] {
+    grow(shapes, shapes_size, shapes_capacity, shapes_size + max_rank + 1);
+  }
+}
+
+std::uint32_t Record::shape_record(const Block& b, std::uint32_t like) {
+  if (like && same_shape(like, b)) return like;
+  const std::uint32_t at = shapes_size;
+  shapes[at] = packed_type(b);
+  for (int i = 0; i < b.ndim; ++i) shapes[at + 1 + static_cast<std::uint32_t>(i)] = b.shape[i];
+  shapes_size += 1u + b.ndim;
+  return at;
+}
+
+void Record::push(const Op& op, SourceLocation at, const Tensor& y, const std::uint32_t* in, const Tensor* const* x,
+                  int inputs, Extra* extra) {
+  // All that can throw comes before the entry is written.
+  try {
+    reserve_entry();
+    if (layer != recorded_layer) note_layer();
+    if (values) [[unlikely]] {
+      values->outputs.resize(size + 1);
+      values->gradients.resize(size + 1);
+      values->outputs[size] = y;
+    }
+  } catch (...) {
+    if (extra) free_extra(op, extra);
+    throw;
+  }
+
+  Entry& e = entries[size];
+  e.op = &op;
+  e.at = inherit_line ? line : at;
+  e.saved[0] = e.saved[1] = nullptr;
+  e.extra = extra;
+  e.input[0] = e.input[1] = e.input[2] = 0;
+  unsigned wanted = 0;
+  std::uint32_t like = 0;
+  for (int k = 0; k < inputs; ++k) {
+    if (in[k]) {
+      wanted |= op.uses[static_cast<std::size_t>(std::min(k, max_inputs_with_uses - 1))];
+      if (!like) like = entries[in[k]].shape;
+    }
+    if (k < 3) {
+      e.input[k] = in[k];
+    } else {
+      extra->more_inputs()[k - 3] = in[k];
+    }
+  }
+  e.shape = shape_record(*y.block(), like);
+  const auto save = [&](std::size_t slot, Block* block) {
+    if (!is_kept_by_record(block)) retain(block);
+    const std::uint32_t version = block->storage()->version;
+    if (slot < 2) {
+      e.saved[slot] = block;
+      e.version[slot] = version;
+    } else {
+      extra->more_saved()[slot - 2] = {block, version};
+    }
+  };
+  for (unsigned rest = wanted & ~output_bit; rest; rest &= rest - 1) {
+    const int k = std::countr_zero(rest);
+    save(op.slot_of_input[k], x[k]->block());
+  }
+  if (wanted & output_bit) save(op.slot_of_output, y.block());
+  y.block()->node.store(generation << 28 | size, std::memory_order_relaxed);
+  finish_entry();
+}
+
+void note_walk() { owner().is_walked = true; }
+
+void Record::warn_forgotten() const {
+  if (owner().is_walked) return;
+  std::fprintf(stderr,
+               "tapegrad: the tape opened at %s has a million entries and was not walked; does its scope end?\n",
+               where(outermost->opened_at_).c_str());
+}
+
+std::uint32_t Record::index_of_stranger(Block* block, SourceLocation at) {
+  if (block->flags & leaf_flag) {
+    ParameterTable& parameters = owner().parameters;
+    reserve_entry();
+    const auto [found, is_new] = parameters.try_emplace(block, size);
+    const std::uint32_t i = found->second;
+    if (is_new) {
+      try {
+        push(parameter_op, at, Tensor::share(block), nullptr, nullptr, 0);
+      } catch (...) {
+        parameters.erase(block);
+        throw;
+      }
+      entries[i].saved[0] = block;  // the entry keeps the parameter alive, so the table's key stays its own
+      retain(block);
+    } else {
+      block->node.store(generation << 28 | i, std::memory_order_relaxed);
+    }
+    return i;
+  }
+  const std::uint64_t word = block->node.load(std::memory_order_relaxed);
+  if (is_live(word >> 28)) {
+    fail("a tensor " + describe(Tensor::share(block)) + " belongs to a tape that is open on another thread", at,
+         "pass it on as a value: stop_gradient(x)");
+  }
+  block->node.store(0, std::memory_order_relaxed);  // its tape has ended: a constant from now on
+  return 0;
+}
+
+// ---- layers ----
+
+void Record::note_layer() {
+  owner().layers.push_back({size, layer});
+  recorded_layer = layer;
+  has_layers = true;
+}
+
+std::uint32_t layer_of(std::uint32_t i) {
+  if (!record.has_layers) return 0;
+  const auto& layers = owner().layers;
+  const auto after = std::upper_bound(layers.begin(), layers.end(), i,
+                                      [](std::uint32_t entry, const LayerChange& c) { return entry < c.entry; });
+  return after == layers.begin() ? 0 : std::prev(after)->layer;
+}
+
+LayerScope::LayerScope(std::uint32_t name, SourceLocation at)
+    : line_(record.line), layer_(record.layer), inherit_(record.inherit_line) {
+  record.layer = name;
+  if (!inherit_) record.line = at;
+  record.inherit_line = true;
+}
+
+LayerScope::~LayerScope() {
+  record.layer = layer_;
+  record.line = line_;
+  record.inherit_line = inherit_;
+}
+
+// ---- entries ----
+
+Extra* allocate_extra(const Op& op, int inputs, std::size_t attribute_bytes) {
+  const auto more_inputs = static_cast<std::size_t>(std::max(inputs - 3, 0));
+  const auto more_saved = static_cast<std::size_t>(std::max(op.saved - 2, 0));
+  if (!more_inputs && !more_saved && !attribute_bytes) return nullptr;
+  const std::size_t saved_at = Extra::header + (attribute_bytes + 15) / 16 * 16;
+  const std::size_t inputs_at = saved_at + more_saved * sizeof(SavedTensor);
+  const std::size_t bytes = inputs_at + more_inputs * sizeof(std::uint32_t);
+  auto* extra = static_cast<Extra*>(allocate_raw(bytes));
+  extra->bytes = static_cast<std::uint32_t>(bytes);
+  extra->inputs = static_cast<std::uint16_t>(more_inputs);
+  extra->saved = static_cast<std::uint16_t>(more_saved);
+  extra->saved_at = static_cast<std::uint32_t>(saved_at);
+  extra->inputs_at = static_cast<std::uint32_t>(inputs_at);
+  for (std::size_t s = 0; s < more_saved; ++s) extra->more_saved()[s] = {};
+  return extra;
+}
+
+void release_attributes(const Op& op, Extra* extra) noexcept {
+  const bool is_first = extra->saved_at != 0;
+  if (is_first && op.destroy_attributes) op.destroy_attributes(extra->attributes());
+  extra->saved = 0;
+  extra->saved_at = 0;
+}
+
+void free_extra(const Op& op, Extra* extra) noexcept {
+  release_attributes(op, extra);
+  release_raw(extra, extra->bytes);
+}
+
+// ---- shapes ----
+
+Shape shape_at(std::uint32_t shape) {
+  const std::int64_t* s = record.shapes + shape;
+  return Shape(std::span<const std::int64_t>(s + 1, static_cast<std::size_t>(s[0] & 0xff)));
+}
+
+DType dtype_at(std::uint32_t shape) { return static_cast<DType>(record.shapes[shape] >> 8); }
+
+// ---- walks ----
+
+void push_slots(std::uint32_t count) {
+  const std::uint32_t wanted = record.slots_size + count;
+  if (wanted > record.slots_capacity) grow(record.slots, record.slots_size, record.slots_capacity, wanted);
+  std::memset(record.slots + record.slots_size, 0, count * sizeof(std::uint64_t));
+  record.slots_size = wanted;
+}
+
+unsigned needed_inputs(const Entry& e, std::uint32_t first, std::uint32_t base) {
+  const std::uint64_t* slots = record.slots + base;
+  const auto needed = [&](std::uint32_t in) { return in >= first && slots[in - first]; };
+  unsigned mask = 0;
+  for (int k = 0; k < 3; ++k) mask |= static_cast<unsigned>(needed(e.input[k])) << k;
+  if (!e.extra) [[likely]]
+    return mask;
+  const std::uint32_t* more = e.extra->more_inputs();
+  return mask | static_cast<unsigned>(std::any_of(more, more + e.extra->inputs, needed)) << 3;
+}
+
+void mark_between(std::uint32_t from, std::uint32_t first, std::uint32_t last, std::uint32_t base) {
+  for (std::uint32_t i = from; i <= last; ++i) {
+    if (needed_inputs(record.entries[i], first, base)) record.slots[base + i - first] |= needed_flag;
+  }
+}
+
+void keep_gradient(std::uint32_t i, Block* gradient) { record.values->gradients[i] = Tensor::share(gradient); }
+
+}  // namespace tapegrad::detail

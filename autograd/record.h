@@ -1,0 +1,117 @@
+#pragma once
+// What tape.cpp needs of the record's bookkeeping: growing it, entering parameters, releasing entries. Internal.
+#include "autograd/tape.h"
+
+namespace tapegrad::detail {
+
+// In Entry::saved[0] once a walk has passed the entry and released what it saved.
+inline Block* const released = reinterpret_cast<Block*>(1);
+
+// A parameter's entry keeps it alive as long as the record: what saves a parameter needs no reference of its own, which
+// is an atomic operation less on a counter that every use of the parameter would touch.
+inline bool is_kept_by_record(const Block* b) { return b->flags & leaf_flag; }
+
+// Asks for what an entry a few steps further down has saved: in a long record that is in no near cache any more.
+inline void prefetch_saved(std::uint32_t i) {
+  constexpr std::uint32_t distance = 6;
+  if (i <= distance) return;
+  for (const Block* b : record.entries[i - distance].saved) {
+    // As a number: there may be no block, and nothing is added to a null pointer.
+    const auto address = reinterpret_cast<std::uintptr_t>(b);
+    __builtin_prefetch(reinterpret_cast<const void*>(address));
+    __builtin_prefetch(reinterpret_cast<const void*>(address + header_bytes));
+  }
+}
+
+inline bool was_released(const Entry& entry) { return entry.saved[0] == released; }
+
+// Record::push for an op of N <= 3 inputs that saves at most two tensors, with everything known at compile time
+// unrolled: most entries are such.
+template <int N>
+inline void push_small(const Op& op, SourceLocation at, const Tensor& y, const std::uint32_t (&in)[N],
+                       const Tensor* const (&x)[N]);
+
+// Outputs and gradients of a persistent tape's entries, for print().
+struct Values {
+  std::vector<Tensor> outputs, gradients;
+};
+
+void open_record(bool keep_values);
+void make_constant(std::uint32_t i) noexcept;
+void keep_gradient(std::uint32_t i, Block* gradient);
+std::uint32_t find_parameter(Block* block);
+
+// Dtype and shape are written to Record::shapes as one word (ndim | dtype << 8) and the sizes.
+Shape shape_at(std::uint32_t shape);
+DType dtype_at(std::uint32_t shape);
+inline std::int64_t packed_type(const Block& b) { return b.ndim | static_cast<std::int64_t>(b.dtype) << 8; }
+inline bool same_shape(std::uint32_t shape, const Block& b) {
+  const std::int64_t* s = record.shapes + shape;
+  if (s[0] != packed_type(b)) return false;
+  for (int i = 0; i < b.ndim; ++i) {
+    if (s[1 + i] != b.shape[i]) return false;
+  }
+  return true;
+}
+
+// A walk's slot: 0 when the entry's gradient is not needed; else flags, and the gradient that has arrived so far.
+// Blocks are aligned, so the low bits of their addresses are free.
+inline constexpr std::uint64_t needed_flag = 1;
+inline constexpr std::uint64_t target_flag = 2;  // asked for by the caller: it keeps its gradient
+inline constexpr std::uint64_t slot_flags = needed_flag | target_flag;
+
+inline Block* gradient_in(std::uint64_t slot) { return reinterpret_cast<Block*>(slot & ~slot_flags); }
+inline Tensor take_gradient(std::uint64_t& slot) {
+  Block* block = gradient_in(slot);
+  slot &= slot_flags;
+  return Tensor(block);
+}
+inline void put_gradient(std::uint64_t& slot, Tensor g) { slot |= reinterpret_cast<std::uint64_t>(g.release_block()); }
+
+// Destroys an entry's attributes, when a walk has passed it; its inputs stay.
+void release_attributes(const Op& op, Extra* extra) noexcept;
+void note_walk();
+
+void push_slots(std::uint32_t count);
+// Marks the entries from `from` to `last` that have a marked input.
+void mark_between(std::uint32_t from, std::uint32_t first, std::uint32_t last, std::uint32_t base);
+// Bit k: input k is needed. Inputs beyond the third share bit 3.
+unsigned needed_inputs(const Entry& entry, std::uint32_t first, std::uint32_t base);
+
+template <int N>
+inline void push_small(const Op& op, SourceLocation at, const Tensor& y, const std::uint32_t (&in)[N],
+                       const Tensor* const (&x)[N]) {
+  static_assert(N <= 3);
+  Record& r = record;
+  const bool is_full = r.size + 2 > r.capacity || r.shapes_size + max_rank + 1 > r.shapes_capacity;
+  if (is_full || r.values || r.layer != r.recorded_layer) [[unlikely]]
+    return r.push(op, at, y, in, x, N);
+  Entry& e = r.entries[r.size];
+  e.op = &op;
+  e.at = r.inherit_line ? r.line : at;
+  e.saved[0] = e.saved[1] = nullptr;
+  e.extra = nullptr;
+  unsigned wanted = 0;
+  std::uint32_t like = 0;
+  for (int k = 0; k < 3; ++k) {
+    e.input[k] = k < N ? in[k] : 0;
+    if (!e.input[k]) continue;
+    wanted |= op.uses[static_cast<std::size_t>(k)];
+    if (!like) like = r.entries[e.input[k]].shape;
+  }
+  Block* const result = y.block();
+  e.shape = same_shape(like, *result) ? like : r.shape_record(*result, 0);
+  const auto save = [&e](std::size_t slot, Block* block) {
+    if (!is_kept_by_record(block)) retain(block);
+    e.saved[slot] = block;
+    e.version[slot] = block->storage()->version;
+  };
+  for (int k = 0; k < N; ++k) {
+    if (wanted >> k & 1) save(op.slot_of_input[k], x[k]->block());
+  }
+  if (wanted & output_bit) save(op.slot_of_output, result);
+  result->node.store(r.generation << 28 | r.size, std::memory_order_relaxed);
+  r.finish_entry();
+}
+
+}  // namespace tapegrad::detail

@@ -1,0 +1,310 @@
+#include "autograd/tape.h"
+
+#include <algorithm>
+
+#include "autograd/create.h"
+#include "autograd/ops/pointwise.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/record.h"
+
+namespace tapegrad {
+
+using detail::Block;
+using detail::Entry;
+using detail::gradient_in;
+using detail::input_of;
+using detail::put_gradient;
+using detail::record;
+using detail::take_gradient;
+
+namespace {
+
+constexpr detail::Op watch_op{"watch", nullptr};
+constexpr detail::Op alias_op{"alias", [](Walk& walk, Tensor g) { walk.give(0, std::move(g)); }};
+
+Tensor alias_of(const Tensor& x) {
+  const auto strides = x.strides();
+  return Tensor::view(x, x.shape(), std::span(strides).first(static_cast<std::size_t>(x.ndim())), 0);
+}
+
+}  // namespace
+
+// ---- the scope ----
+
+Tape::Tape(TapeOptions options, SourceLocation at) : enclosing_(record.recording), options_(options), opened_at_(at) {
+  if (!record.outermost) {
+    detail::open_record(options.persistent);
+    record.outermost = this;
+  }
+  begin_ = record.size;
+  record.recording = this;
+}
+
+Tape::~Tape() {
+  record.recording = enclosing_;
+  if (record.outermost == this) {
+    record.clear();
+    record.outermost = nullptr;
+  } else if (!enclosing_) {
+    // Opened while recording was paused: nobody may walk these entries any more.
+    for (std::uint32_t i = begin_; i < record.size; ++i) detail::make_constant(i);
+  }
+}
+
+void Tape::watch(Tensor& x, SourceLocation at) {
+  if (!x.defined()) fail("watch: the tensor is empty (default-constructed)", at);
+  if (!is_floating(x.dtype())) fail("watch: " + describe(x) + " has no gradient", at, "convert it with to(f32)");
+  const std::uint32_t i = record.index(x.block(), at);
+  if (i >= begin_) return;
+  Tensor alias = alias_of(x);
+  const Tensor* const input[] = {&x};
+  record.push(i ? alias_op : watch_op, at, alias, &i, input, i ? 1 : 0);
+  x = std::move(alias);
+}
+
+Tensor stop_gradient(Arg x) { return alias_of(x.tensor()); }
+
+// ---- what a rule sees ----
+
+void Walk::begin(std::uint32_t i, bool keep) {
+  entry_ = record.entries[i];
+  owns_ = !keep;
+  for (unsigned s = 0; s < entry_.op->saved; ++s) {
+    Block* block = s < 2 ? entry_.saved[s] : entry_.extra->more_saved()[s - 2].block;
+    if (!block) continue;
+    saved_[s] = keep && !detail::is_kept_by_record(block) ? Tensor::share(block) : Tensor(block);
+  }
+  if (keep) return;
+  // From here on this walk owns what the entry saved.
+  Entry& entry = record.entries[i];
+  entry.saved[0] = detail::released;
+  entry.saved[1] = nullptr;
+}
+
+void Walk::end() noexcept {
+  if (!entry_.op) return;
+  for (unsigned s = 0; s < entry_.op->saved; ++s) {
+    if (saved_[s].defined() && detail::is_kept_by_record(saved_[s].block())) saved_[s].release_block();
+    saved_[s] = Tensor();
+  }
+  if (owns_ && entry_.extra) detail::release_attributes(*entry_.op, entry_.extra);
+  entry_.extra = nullptr;
+}
+
+// Beyond the second slot, or an error.
+const Tensor& Walk::saved_elsewhere(std::size_t s) const {
+  if (s >= entry_.op->saved || !saved_[s].defined()) [[unlikely]] {
+    fail(std::string(entry_.op->name) + ": its rule reads a tensor that `uses` does not name", entry_.at);
+  }
+  const Tensor& t = saved_[s];
+  const std::uint32_t version = s < 2 ? entry_.version[s] : entry_.extra->more_saved()[s - 2].version;
+  const Block* storage = t.block()->storage();
+  if (storage->version != version) [[unlikely]] {
+    throw Error("`" + std::string(entry_.op->name) + "` at " + where(entry_.at) + " saved a tensor " + describe(t) +
+                "; `" + storage->changed_by + "` at " + where(storage->changed_at) + " changed it");
+  }
+  return t;
+}
+
+Shape Walk::shape(int k) const { return detail::shape_at(record.entries[input_of(entry_, k)].shape); }
+
+// The gradient in the shape and dtype of input k.
+Tensor Walk::fitted(int k, Tensor g) const {
+  const std::uint32_t wanted = record.entries[input_of(entry_, k)].shape;
+  const Shape target = detail::shape_at(wanted);
+  if (!(g.shape() == target)) g = sum_to(Arg(std::move(g), entry_.at), target);
+  if (g.dtype() != detail::dtype_at(wanted)) g = g.to(detail::dtype_at(wanted), entry_.at);
+  return g;
+}
+
+void Walk::give(int k, Tensor&& g) {
+  if (!needs(k)) return;
+  if (!g.defined()) [[unlikely]] {
+    fail(std::string(entry_.op->name) + ": its rule gave an empty handle for input " + std::to_string(k), entry_.at);
+  }
+  if (!detail::same_shape(record.entries[input_of(entry_, k)].shape, *g.block())) [[unlikely]]
+    g = fitted(k, std::move(g));
+  std::uint64_t* place = slot(k);
+  if (!gradient_in(*place)) return put_gradient(*place, std::move(g));
+  Tensor sum = take_gradient(*place);
+  if (!detail::add_in_place(sum, g)) {
+    // Addition commutes, so the result may also be written over the newcomer.
+    sum = detail::add_in_place(g, sum) ? std::move(g) : Arg(sum, entry_.at) + g;
+  }
+  put_gradient(*slot(k), std::move(sum));  // the slots may have moved
+}
+
+void Walk::give(int k, const Tensor& g) {
+  if (!needs(k)) return;
+  std::uint64_t* place = slot(k);
+  if (gradient_in(*place) && g.defined()) {
+    // Adding up needs no handle of its own to g.
+    Tensor sum = take_gradient(*place);
+    const bool added = detail::add_in_place(sum, g);
+    put_gradient(*place, std::move(sum));
+    if (added) return;
+  }
+  give(k, Tensor(g));
+}
+
+// ---- the walk ----
+
+Tensor Tape::gradient(Arg y, const Tensor& x, const GradientOptions& options) {
+  Target target{x.block(), 0, {}};
+  walk(y, {&target, 1}, options);
+  return std::move(target.gradient);
+}
+
+Tensor Tape::gradient(Arg y, const Parameter& x, const GradientOptions& options) {
+  return gradient(y, x.value(), options);
+}
+
+std::vector<Tensor> Tape::gradient(Arg y, const std::vector<Tensor>& xs, const GradientOptions& options) {
+  std::vector<Target> targets;
+  for (const Tensor& x : xs) targets.push_back({x.block(), 0, {}});
+  walk(y, targets, options);
+  std::vector<Tensor> gradients;
+  for (Target& t : targets) gradients.push_back(std::move(t.gradient));
+  return gradients;
+}
+
+Gradients Tape::gradient(Arg y, detail::ParameterList parameters, const GradientOptions& options) {
+  detail::CachedVector<Target> targets;
+  targets.reserve(parameters.size());
+  for (const auto& p : parameters) targets.push_back({p.block, 0, {}});
+  walk(y, targets, options);
+  Gradients gradients;
+  gradients.reserve(parameters.size());
+  for (std::size_t k = 0; k < parameters.size(); ++k) {
+    gradients.append(parameters[k].name, parameters[k].block, std::move(targets[k].gradient));
+  }
+  return gradients;
+}
+
+// Entries since this tape was opened, and parameters: 0 for anything else.
+std::uint32_t Tape::index_of_target(Block* block) const {
+  const std::uint64_t word = block->node.load(std::memory_order_relaxed);
+  std::uint32_t i = (word >> 28) == record.generation ? static_cast<std::uint32_t>(word & 0xfffffff) : 0;
+  if (block->flags & detail::leaf_flag) return i ? i : detail::find_parameter(block);
+  return i >= begin_ ? i : 0;
+}
+
+void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& options) {
+  const Tensor& result = y.tensor();
+  if (!result.defined()) fail("gradient: the result is an empty handle", y.at());
+  for (const Target& t : targets) {
+    if (!t.block) fail("gradient: what the gradient is wanted for is an empty handle", y.at());
+  }
+  if (!options.seed.defined() && result.size() != 1) {
+    fail("gradient: the result is " + describe(result) + ", not one number", y.at(),
+         "reduce it with sum() or mean(), or pass a cotangent: {.seed = ...}");
+  }
+  if (options.seed.defined() && (!(options.seed.shape() == result.shape()) || options.seed.dtype() != result.dtype())) {
+    fail("gradient: the seed is " + describe(options.seed) + " and the result " + describe(result), y.at());
+  }
+  detail::note_walk();
+  const std::uint32_t last = index_of_target(result.block());
+  if (!last) {
+    fail("gradient: the result " + describe(result) + " is not on this tape", y.at(),
+         "compute it after the tape was opened, from parameters or tensors given to watch()");
+  }
+  std::uint32_t first = last + 1;
+  for (Target& t : targets) {
+    t.index = index_of_target(t.block);
+    if (t.index > last) t.index = 0;
+    if (t.index) first = std::min(first, t.index);
+  }
+
+  struct Guard {  // puts everything back, also when a rule throws
+    Tape* recording = record.recording;
+    SourceLocation line = record.line;
+    bool inherit = record.inherit_line;
+    std::uint32_t layer = record.layer;
+    std::uint32_t base = record.slots_size;
+    ~Guard() {
+      for (std::uint32_t s = base; s < record.slots_size; ++s) {
+        if (gradient_in(record.slots[s])) take_gradient(record.slots[s]);
+      }
+      record.slots_size = base;
+      record.recording = recording;
+      record.line = line;
+      record.inherit_line = inherit;
+      record.layer = layer;
+    }
+  } guard;
+  if (record.recording) record.recording = enclosing_;  // this tape pauses; the ones around it record the walk
+
+  if (first <= last) {
+    detail::push_slots(last - first + 1);
+    for (const Target& t : targets) {
+      if (t.index) record.slots[guard.base + t.index - first] = detail::slot_flags;
+    }
+    detail::mark_between(std::max(first, begin_), first, last, guard.base);
+    if (record.slots[guard.base + last - first]) walk_back(y, first, last, guard.base, options.seed);
+    for (Target& t : targets) {
+      Block* g = t.index ? gradient_in(record.slots[guard.base + t.index - first]) : nullptr;
+      if (g) t.gradient = Tensor::share(g);
+    }
+  }
+  if (options.allow_unused) return;
+  for (const Target& t : targets) {
+    if (!t.gradient.defined()) fail_unreached(y, targets);
+  }
+}
+
+void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std::uint32_t base, const Tensor& seed) {
+  const auto slot = [&](std::uint32_t i) -> std::uint64_t& { return record.slots[base + i - first]; };
+  const bool keep = enclosing_ || options_.persistent;
+  put_gradient(slot(last), seed.defined() ? seed : ones(y.tensor().shape(), y.tensor().dtype()));
+  record.inherit_line = true;
+
+  Walk walk;
+  walk.first_ = first;
+  walk.base_ = base;
+  struct End {
+    Walk& walk;
+    ~End() { walk.end(); }
+  } end{walk};
+  for (std::uint32_t i = last; i >= first; --i) {
+    Block* arrived = gradient_in(slot(i));
+    if (!arrived) continue;
+    if (record.values) detail::keep_gradient(i, arrived);
+    const Entry& entry = record.entries[i];
+    if (i < begin_ || !entry.op->vjp) continue;
+    detail::prefetch_saved(i);
+    walk.needed_ = detail::needed_inputs(entry, first, base);
+    if (!walk.needed_) continue;
+    if (detail::was_released(entry)) {
+      fail("gradient: `" + std::string(entry.op->name) + "` at " + where(entry.at) +
+               " was walked before and has released what it saved",
+           y.at(), "open the tape with {.persistent = true}, or take both gradients in one call");
+    }
+    Tensor g = slot(i) & detail::target_flag ? Tensor::share(arrived) : take_gradient(slot(i));
+    walk.begin(i, keep);
+    record.line = walk.at();
+    record.layer = detail::layer_of(i);
+    ++record.rule_calls;
+    walk.op().vjp(walk, std::move(g));
+    walk.end();
+  }
+}
+
+void Tape::fail_unreached(const Arg& y, std::span<const Target> targets) const {
+  std::string names;
+  int missing = 0;
+  for (const Target& t : targets) {
+    if (t.gradient.defined()) continue;
+    if (++missing > 3) continue;
+    if (missing > 1) names += ", ";
+    const std::uint32_t name = t.block->name.load(std::memory_order_relaxed);
+    if (name) names += "`" + detail::interned(name) + "` ";
+    names += describe(Tensor::share(t.block));
+  }
+  if (missing > 3) names += " and " + std::to_string(missing - 3) + " more";
+  fail("gradient: the result does not depend on " + names, y.at(),
+       "was the model copied (by value into a lambda or a loop), did the forward pass run before the tape was opened, "
+       "or "
+       "was a tensor not given to watch()? Pass {.allow_unused = true} if this is intended");
+}
+
+}  // namespace tapegrad

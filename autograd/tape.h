@@ -1,0 +1,308 @@
+#pragma once
+// The tape: a Wengert list of what ran on this thread while a Tape was open, and the walk back over it.
+//
+// Read this file first, then tape.cpp. An op appends an entry when a tape records and one of its inputs is tracked.
+// Entries are addressed by index, and every entry comes after its inputs, so the walk back is a plain loop: no sorting,
+// no hash map, no recursion, no graph of pointers. The record belongs to the outermost tape of the thread; a nested
+// tape is a marker in it. Printing and drawing are in tape_print.cpp.
+#include <array>
+#include <cstring>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "autograd/arg.h"
+#include "autograd/gradients.h"
+#include "autograd/reflect.h"
+
+namespace tapegrad {
+
+class Tape;
+class Walk;
+
+namespace detail {
+
+inline constexpr int max_inputs_with_uses = 16;
+inline constexpr int max_saved = max_inputs_with_uses + 1;
+inline constexpr std::uint32_t output_bit = 1u << 31;
+
+/// What the tape knows of a kind of op: one static object each.
+struct Op {
+  const char* name;
+  void (*vjp)(Walk& walk, Tensor cotangent);  // null: a leaf
+  std::array<std::uint32_t, max_inputs_with_uses>
+      uses{};  // uses[k]: what the gradient of input k reads (bit i: input i)
+  void (*destroy_attributes)(void* attributes) noexcept = nullptr;
+  // Of everything that some gradient reads: how much it is, and which saved tensor is which (the last one: the output).
+  std::uint8_t saved = 0;
+  std::uint8_t slot_of_input[max_inputs_with_uses] = {};
+  std::uint8_t slot_of_output = no_slot;
+
+  static constexpr std::uint8_t no_slot = 0xff;
+
+  /// Derives the slots from `uses`.
+  constexpr void assign_slots() {
+    unsigned all = 0;
+    for (std::uint32_t u : uses) all |= u;
+    saved = 0;
+    for (int k = 0; k < max_inputs_with_uses; ++k) slot_of_input[k] = (all >> k & 1) ? saved++ : no_slot;
+    slot_of_output = (all & output_bit) ? saved++ : no_slot;
+  }
+};
+
+struct SavedTensor {
+  Block* block;
+  std::uint32_t version;
+};
+
+/// What does not fit into an entry: attributes, inputs beyond three, saved tensors beyond two.
+struct Extra {
+  std::uint32_t bytes;
+  std::uint16_t inputs;
+  std::uint16_t saved;
+  std::uint32_t saved_at, inputs_at;  // offsets from this header; the attributes follow it
+  static constexpr std::size_t header = 16;
+
+  std::byte* base() { return reinterpret_cast<std::byte*>(this); }
+  void* attributes() { return base() + header; }
+  SavedTensor* more_saved() { return reinterpret_cast<SavedTensor*>(base() + saved_at); }
+  std::uint32_t* more_inputs() { return reinterpret_cast<std::uint32_t*>(base() + inputs_at); }
+};
+static_assert(sizeof(Extra) <= Extra::header);
+
+/// Room for what `op` with that many inputs needs beyond an entry; null when that is nothing.
+Extra* allocate_extra(const Op& op, int inputs, std::size_t attribute_bytes);
+/// Destroys the attributes too: they are in place once an Extra is allocated for an op that has some.
+void free_extra(const Op& op, Extra* extra) noexcept;
+
+/// One line of the Wengert list.
+struct alignas(64) Entry {
+  const Op* op;
+  SourceLocation at;
+  std::uint32_t input[3];  // indices; 0: a constant
+  std::uint32_t shape;     // where the output's dtype and shape lie in Record::shapes
+  Block* saved[2];
+  std::uint32_t version[2];
+  Extra* extra;
+};
+static_assert(sizeof(Entry) == 64);
+
+struct Values;
+
+/// The thread's record. `recording` is the innermost tape that records; null: nothing is recorded.
+struct Record {
+  Tape* recording;
+  std::uint64_t generation;  // of the outermost tape; process-unique
+  Entry* entries;
+  std::uint32_t size, capacity;
+  std::int64_t* shapes;  // dtype and rank, then the sizes; entries of equal shape share one
+  std::uint32_t shapes_size, shapes_capacity;
+  std::uint64_t* slots;  // a stack of walks, one slot per entry in reach (see record.h)
+  std::uint32_t slots_size, slots_capacity;
+  Tape* outermost;
+  SourceLocation line;  // ... of a layer's call or of the forward op, when `inherit_line`
+  bool inherit_line;
+  std::uint32_t layer;           // interned name of the layer that is running; 0: none
+  std::uint32_t recorded_layer;  // ... of the last entry
+  bool has_layers;
+  std::uint64_t rule_calls;
+  Values* values;  // outputs and gradients for printing; only of a persistent tape
+
+  /// The tensor's index on this record; 0: a constant. A parameter is entered at its first use.
+  std::uint32_t index(Block* block, SourceLocation at) {
+    const std::uint64_t word = block->node.load(std::memory_order_relaxed);
+    if ((word >> 28) == generation) [[likely]]
+      return static_cast<std::uint32_t>(word & 0xfffffff);
+    if (word == 0 && !(block->flags & leaf_flag)) return 0;
+    return index_of_stranger(block, at);
+  }
+  std::uint32_t index_of_stranger(Block* block, SourceLocation at);
+
+  /// Appends an entry for `y = op(x...)`. `in` holds the inputs' indices. Takes `extra` over, also when it throws.
+  void push(const Op& op, SourceLocation at, const Tensor& y, const std::uint32_t* in, const Tensor* const* x,
+            int inputs, Extra* extra = nullptr);
+  void reserve_entry();
+  std::uint32_t shape_record(const Block& block, std::uint32_t like);
+  void release_entry(std::uint32_t i) noexcept;  // of what it saved
+  void clear() noexcept;
+  void note_layer();
+  void warn_forgotten() const;
+  void finish_entry() {
+    constexpr std::uint32_t forgotten = 1u << 20;
+    if (++size == forgotten) [[unlikely]]
+      warn_forgotten();
+  }
+};
+extern constinit thread_local Record record [[gnu::tls_model("initial-exec")]];
+
+inline std::uint32_t input_of(const Entry& entry, int k) {
+  return k < 3 ? entry.input[k] : entry.extra->more_inputs()[k - 3];
+}
+inline int inputs_of(const Entry& entry) { return 3 + (entry.extra ? entry.extra->inputs : 0); }
+/// The interned name of the layer in which entry i was recorded; 0: none.
+std::uint32_t layer_of(std::uint32_t i);
+
+/// Throws "op: what, in layer, at file:line; hint", with the layer that is running and the line of its call.
+[[noreturn]] void fail_op(const char* op, const std::string& what, SourceLocation at, const std::string& hint = {});
+
+/// Entries recorded while it lives carry the layer's name and the line of the layer's call.
+class LayerScope {
+ public:
+  LayerScope(std::uint32_t name, SourceLocation at);
+  ~LayerScope();
+  LayerScope(const LayerScope&) = delete;
+  LayerScope& operator=(const LayerScope&) = delete;
+
+ private:
+  SourceLocation line_;
+  std::uint32_t layer_;
+  bool inherit_;
+};
+
+}  // namespace detail
+
+/// What an op's rule sees while the walk is at its entry.
+class Walk {
+ public:
+  /// True when the gradient of input k is wanted.
+  bool needs(int k) const { return k < 3 ? needed_ >> k & 1 : slot(k) && *slot(k); }
+  /// Input k as it was in the forward pass. Throws when its elements were changed since.
+  const Tensor& input(int k) const { return saved(entry_.op->slot_of_input[k]); }
+  /// The op's output, when its rule uses it.
+  const Tensor& output() const { return saved(entry_.op->slot_of_output); }
+  /// The shape of a tracked input.
+  Shape shape(int k) const;
+  /// Hands over the gradient of input k; it is ignored when nobody needs it. Axes along which the input was broadcast
+  /// are summed, the input's dtype is restored, and contributions of several consumers are added up.
+  void give(int k, Tensor&& gradient);
+  void give(int k, const Tensor& gradient);
+  /// True when an enclosing tape records this walk: a fused backward must then be written in differentiable ops.
+  bool recording() const { return detail::record.recording != nullptr; }
+  template <class T>
+  const T& attributes() const {
+    return *static_cast<const T*>(entry_.extra->attributes());
+  }
+  const detail::Op& op() const { return *entry_.op; }
+  SourceLocation at() const { return entry_.at; }
+  int inputs() const { return detail::inputs_of(entry_); }
+
+ private:
+  friend class Tape;
+  void begin(std::uint32_t i, bool keep);
+  void end() noexcept;
+  const Tensor& saved(std::size_t slot) const {
+    if (slot < 2 && saved_[slot].defined()) [[likely]] {
+      const detail::Block* storage = saved_[slot].block()->storage();
+      if (storage->version == entry_.version[slot]) [[likely]]
+        return saved_[slot];
+    }
+    return saved_elsewhere(slot);
+  }
+  const Tensor& saved_elsewhere(std::size_t slot) const;
+  Tensor fitted(int k, Tensor gradient) const;
+  std::uint64_t* slot(int k) const {
+    const std::uint32_t in = detail::input_of(entry_, k);
+    return in < first_ ? nullptr : &detail::record.slots[base_ + in - first_];
+  }
+
+  detail::Entry entry_{};  // a copy: the list may grow while the rule runs
+  Tensor saved_[detail::max_saved];
+  std::uint32_t first_ = 0, base_ = 0;
+  unsigned needed_ = 0;
+  bool owns_ = false;
+};
+
+struct GradientOptions {
+  Tensor seed = {};           ///< the cotangent of the result; needed when it has more than one element
+  bool allow_unused = false;  ///< what was not reached gets no gradient instead of an Error
+};
+
+struct TapeOptions {
+  bool persistent = false;  ///< keep what was saved after a walk, and every value and gradient for print()
+};
+
+struct TapeStatistics {
+  std::size_t entries = 0;       ///< since this tape was opened
+  std::size_t saved_bytes = 0;   ///< elements held for the backward pass, each storage once
+  std::uint64_t rule_calls = 0;  ///< on this thread, since it started
+};
+
+/// A scope in which ops are recorded. It ends with the scope; tapes nest strictly and belong to their thread.
+class Tape {
+ public:
+  explicit Tape(TapeOptions options = {}, SourceLocation at = SourceLocation::current());
+  ~Tape();
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  /// Tracks a tensor that is not a parameter: the handle x becomes an alias of itself that this tape knows. Throws for
+  /// an integer tensor.
+  void watch(Tensor& x, SourceLocation at = SourceLocation::current());
+
+  /// The gradient of y with respect to x, by walking this tape back from y: entries since the tape was opened, and
+  /// parameters; anything older is a constant. The walk releases what it passes, unless the tape is persistent or an
+  /// enclosing tape is open, which then records the walk: that is how higher derivatives are made.
+  /// Throws when y has more than one element and no seed is given, when y is not on this tape, when x was not reached
+  /// (unless `allow_unused`), when a saved tensor was changed since, or when entries were released by an earlier walk.
+  Tensor gradient(Arg y, const Tensor& x, const GradientOptions& options = {});
+  Tensor gradient(Arg y, const Parameter& x, const GradientOptions& options = {});
+  std::vector<Tensor> gradient(Arg y, const std::vector<Tensor>& xs, const GradientOptions& options = {});
+  /// ... with respect to every parameter of a model.
+  template <class Model>
+    requires(!std::is_convertible_v<const Model&, const Tensor&>)
+  Gradients gradient(Arg y, const Model& model, const GradientOptions& options = {}) {
+    return gradient(y, detail::collect_parameters(model), options);
+  }
+
+  /// The list as a table: index, op, result, inputs, value, gradient, layer and line. Values and gradients are those of
+  /// a persistent tape; before a walk the gradient reads "not walked".
+  void print(std::ostream& out) const;
+  /// The list as a graph in Graphviz's DOT language, to a stream or a file. Throws when the file cannot be written.
+  void dot(std::ostream& out) const;
+  void dot(const std::string& file, SourceLocation at = SourceLocation::current()) const;
+  TapeStatistics statistics() const;
+  std::size_t size() const { return detail::record.size - begin_; }
+
+  /// Nothing is recorded on this thread while it lives: metrics, averages of weights, finite differences.
+  class Pause {
+   public:
+    Pause() : recording_(std::exchange(detail::record.recording, nullptr)) {}
+    ~Pause() { detail::record.recording = recording_; }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+   private:
+    Tape* recording_;
+  };
+
+ private:
+  struct Target {
+    detail::Block* block;
+    std::uint32_t index;
+    Tensor gradient;
+  };
+  friend struct detail::Record;
+  Gradients gradient(Arg y, detail::ParameterList parameters, const GradientOptions& options);
+  void walk(const Arg& y, std::span<Target> targets, const GradientOptions& options);
+  void walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std::uint32_t base, const Tensor& seed);
+  std::uint32_t index_of_target(detail::Block* block) const;
+  [[noreturn]] void fail_unreached(const Arg& y, std::span<const Target> targets) const;
+
+  std::uint32_t begin_;
+  Tape* enclosing_;  // the tape that recorded when this one was opened
+  TapeOptions options_;
+  SourceLocation opened_at_;
+};
+
+/// Runs f with recording switched off and returns its result.
+template <class F>
+auto no_tape(F&& f) {
+  Tape::Pause pause;
+  return std::forward<F>(f)();
+}
+
+/// The same elements as a constant: no gradient flows through it.
+Tensor stop_gradient(Arg x);
+
+}  // namespace tapegrad

@@ -1,0 +1,293 @@
+// Wrong rules, planted into the shipped ops: the wall must fail for each, and name the op and what is wrong.
+//
+// A planted op computes its result by the shipped op, and its gradients by the shipped rule on a nested tape; then it
+// spoils them. So every shipped op is tried with every fault, and the library needs no hook for it. Wrong kernels are
+// planted into a copy of the kernel table, which takes the place of the real one.
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "autograd/kernels/table.h"
+#include "autograd/ops/all.h"
+#include "autograd/ops/elements.h"
+#include "autograd/ops/pointwise.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/shape.h"
+#include "tests/catch.h"
+#include "tests/gradcheck/wall.h"
+
+using namespace tapegrad;
+using tests::check_op;
+using tests::WallRow;
+
+namespace {
+
+enum class Fault { none, twice, half, negated, zero, transposed, without_sum, without_second_order };
+
+struct Plan {
+  std::function<Tensor(const std::vector<Tensor>&)> apply;  // the shipped op
+  Fault fault;
+};
+
+// The gradient of the first slice alone, where `x` was broadcast to the shape of `full`.
+Tensor first_slice(Tensor full, const Shape& shape) {
+  const int extra = full.ndim() - shape.ndim();
+  for (int axis = 0; axis < full.ndim(); ++axis) {
+    const bool is_broadcast = axis < extra || shape[axis - extra] == 1;
+    if (is_broadcast && full.shape(axis) > 1) full = full.slice(axis, 0, 1);
+  }
+  return reshape(full, shape);
+}
+
+Tensor spoiled(Fault fault, const Tensor& g, const Shape& shape) {
+  switch (fault) {
+    case Fault::twice:
+      return 2 * g;
+    case Fault::half:
+      return 0.5 * g;
+    case Fault::negated:
+      return -g;
+    case Fault::zero:
+      return 0 * g;
+    case Fault::transposed:
+      return g.ndim() < 2 ? g : reshape(transpose(g), shape);
+    case Fault::without_sum:
+      return first_slice(g, shape);
+    default:
+      return g;
+  }
+}
+
+template <int count>
+struct Planted {
+  struct Attributes {
+    std::shared_ptr<const Plan> plan;
+  };
+  static constexpr const char* name = "planted";
+  static constexpr const char* doc = "A shipped op with a wrong rule.";
+  static constexpr Uses uses = [] {
+    Uses all{};
+    for (int k = 0; k < count; ++k) all[static_cast<std::size_t>(k)] = (1u << count) - 1;
+    return all;
+  }();
+  static Shape shape(const Inputs& x, const Attributes& a) {
+    const Tape::Pause pause;
+    return a.plan->apply(list(x)).shape();
+  }
+  static Tensor forward(const Inputs& x, Attributes& a, const Shape&) {
+    const Tape::Pause pause;
+    return a.plan->apply(list(x));
+  }
+  static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
+    std::vector<Tensor> x;
+    std::vector<Tensor> targets;
+    Tape inner;
+    for (int k = 0; k < count; ++k) {
+      Tensor input = w.input(k);
+      if (a.plan->fault == Fault::without_second_order) input = stop_gradient(input);
+      if (a.plan->fault == Fault::without_sum) input = expand(input, g.shape());
+      if (is_floating(input.dtype())) {
+        inner.watch(input);
+        targets.push_back(input);
+      }
+      x.push_back(input);
+    }
+    const Tensor y = a.plan->apply(x);
+    std::vector<Tensor> gradients = inner.gradient(y, targets, {.seed = g, .allow_unused = true});
+    std::size_t next = 0;
+    for (int k = 0; k < count; ++k) {
+      if (!is_floating(x[static_cast<std::size_t>(k)].dtype())) continue;
+      const Tensor& gradient = gradients[next++];
+      if (gradient.defined() && w.needs(k)) w.give(k, spoiled(a.plan->fault, gradient, w.shape(k)));
+    }
+  }
+  static std::vector<Sample<Attributes>> samples() { return {}; }
+
+ private:
+  static std::vector<Tensor> list(const Inputs& x) {
+    std::vector<Tensor> tensors;
+    for (int k = 0; k < count; ++k) tensors.push_back(x[k]);
+    return tensors;
+  }
+};
+
+Tensor apply_planted(const std::shared_ptr<const Plan>& plan, const std::vector<Tensor>& x) {
+  const SourceLocation at = SourceLocation::current();
+  switch (x.size()) {
+    case 1:
+      return apply_to_all<Planted<1>>({plan}, x, at);
+    case 2:
+      return apply_to_all<Planted<2>>({plan}, x, at);
+    default:
+      return apply_to_all<Planted<3>>({plan}, x, at);
+  }
+}
+
+// The op with the fault in its rule. Samples of more than three tensors are left out, and large ones, for speed.
+OpDescription plant(OpDescription op, Fault fault) {
+  std::erase_if(op.samples, [](const OpSample& s) { return s.inputs.size() > 3 || s.inputs[0].size() > 1000; });
+  for (OpSample& sample : op.samples) {
+    const auto plan = std::make_shared<const Plan>(Plan{sample.apply, fault});
+    sample.apply = [plan](const std::vector<Tensor>& x) { return apply_planted(plan, x); };
+  }
+  return op;
+}
+
+// True when a fault of the row says so.
+bool names(const WallRow& row, const std::string& cause) {
+  return std::any_of(row.faults.begin(), row.faults.end(),
+                     [&](const std::string& fault) { return fault.find(cause) != std::string::npos; });
+}
+
+void require_caught(Fault fault, const std::string& cause, const std::function<bool(const OpDescription&)>& applies) {
+  int planted = 0;
+  for (const OpDescription& op : detail::all_ops()) {
+    if (!applies(op)) continue;
+    INFO(op.name);
+    const WallRow row = check_op(plant(op, fault));
+    CHECK(row.name == op.name);
+    CHECK_FALSE(row.passed());
+    CHECK(names(row, cause));
+    ++planted;
+  }
+  CHECK(planted > 0);
+}
+
+bool any_op(const OpDescription&) { return true; }
+
+OpDescription shipped(const std::string& name) {
+  for (OpDescription& op : detail::all_ops()) {
+    if (op.name == name) return op;
+  }
+  FAIL("no op " + name);
+  return {};
+}
+
+// Ops whose gradient depends on their inputs. Of the others, nothing of second order can be dropped.
+bool is_nonlinear(const OpDescription& op) {
+  static const std::set<std::string> names = {"mul",           "div",
+                                              "pow",           "lerp",
+                                              "exp",           "log",
+                                              "sqrt",          "square",
+                                              "tanh",          "sigmoid",
+                                              "norm",          "matmul",
+                                              "softmax",       "softmax_gradient",
+                                              "log_softmax",   "log_softmax_gradient",
+                                              "cross_entropy", "cross_entropy_gradient"};
+  return names.contains(op.name);
+}
+
+// While it lives, ops run on a copy of the kernel table, which may be changed.
+class WrongKernels {
+ public:
+  WrongKernels() : real_(&kernels::table()), wrong_(*real_) { kernels::detail::selected_table = &wrong_; }
+  ~WrongKernels() { kernels::detail::selected_table = real_; }
+  WrongKernels(const WrongKernels&) = delete;
+  WrongKernels& operator=(const WrongKernels&) = delete;
+  kernels::Table* operator->() { return &wrong_; }
+
+ private:
+  const kernels::Table* real_;
+  kernels::Table wrong_;
+};
+
+const kernels::Table& real_table() {
+  static const kernels::Table copy = kernels::table();
+  return copy;
+}
+
+constexpr auto tanh_index = static_cast<std::size_t>(kernels::Primitive::tanh);
+
+}  // namespace
+
+TEST_CASE("a shipped op with its own rule passes, however it is wrapped", "[planted]") {
+  for (const OpDescription& op : detail::all_ops()) {
+    const WallRow row = check_op(plant(op, Fault::none));
+    INFO(op.name << (row.faults.empty() ? "" : ": " + row.faults[0]));
+    CHECK(row.passed());
+  }
+}
+
+TEST_CASE("a factor of two is caught in every op", "[planted]") {
+  require_caught(Fault::twice, "factor of 2: the gradient is twice what it should be", any_op);
+  require_caught(Fault::half, "factor of 2: the gradient is half of what it should be", any_op);
+}
+
+TEST_CASE("a wrong sign is caught in every op", "[planted]") {
+  require_caught(Fault::negated, "sign: the gradient is negated", any_op);
+}
+
+TEST_CASE("a dropped gradient is caught in every op", "[planted]") {
+  require_caught(Fault::zero, "dropped: the gradient is zero", any_op);
+}
+
+TEST_CASE("a transposed gradient is caught in every op of matrices", "[planted]") {
+  require_caught(Fault::transposed, "transposed: the last two axes of the gradient are swapped",
+                 [](const OpDescription& op) {
+                   const auto is_matrix = [](const OpSample& s) {
+                     return s.inputs.size() <= 3 && s.inputs[0].ndim() >= 2 && s.inputs[0].shape(-1) > 1 &&
+                            s.inputs[0].shape(-2) > 1 && is_floating(s.inputs[0].dtype());
+                   };
+                   return std::any_of(op.samples.begin(), op.samples.end(), is_matrix);
+                 });
+}
+
+TEST_CASE("a missing sum over broadcast axes is caught in every op that broadcasts", "[planted]") {
+  require_caught(Fault::without_sum, "missing broadcast sum: the gradient is that of the first slice along axis",
+                 [](const OpDescription& op) { return !op.formula.empty() && op.samples[0].inputs.size() > 1; });
+}
+
+TEST_CASE("a second-order term that is dropped is caught in every op that has one", "[planted]") {
+  require_caught(Fault::without_second_order, "a second-order term is", is_nonlinear);
+  for (const OpDescription& op : detail::all_ops()) {
+    if (is_nonlinear(op)) continue;
+    INFO(op.name);
+    CHECK(check_op(plant(op, Fault::without_second_order)).passed());
+  }
+}
+
+TEST_CASE("a wrong f32 kernel is caught and named, the f64 one is not blamed", "[planted]") {
+  real_table();
+  WrongKernels wrong;
+  // The last element of a block is a little off, as if a loop's tail were another formula.
+  wrong->block[0][tanh_index][0] = [](void* out, const void* a, const void* b, const void* c, std::size_t n) {
+    real_table().block[0][tanh_index][0](out, a, b, c, n);
+    if (n > 1) static_cast<float*>(out)[n - 1] *= 1.00001f;
+  };
+  const WallRow row = check_op(shipped("tanh"));
+  CHECK_FALSE(row.passed());
+  CHECK(names(row, "f32 forward kernel: the result"));
+  CHECK_FALSE(names(row, "gradcheck: FAILED"));
+  CHECK(check_op(shipped("exp")).passed());
+}
+
+TEST_CASE("a wrong f32 backward kernel is caught and named", "[planted]") {
+  real_table();
+  WrongKernels wrong;
+  wrong->log_softmax_backward[0] = [](const void* y, const void* g, void* dx, kernels::Index n, kernels::Index begin,
+                                      kernels::Index end) {
+    real_table().log_softmax_backward[0](y, g, dx, n, begin, end);
+    if (begin < end) static_cast<float*>(dx)[begin * n] += 1e-3f;
+  };
+  const WallRow row = check_op(shipped("log_softmax"));
+  CHECK_FALSE(row.passed());
+  CHECK(names(row, "f32 backward kernel: the gradient of input 0"));
+  CHECK_FALSE(names(row, "f32 forward kernel"));
+}
+
+TEST_CASE("a wrong f64 kernel is caught by the differences", "[planted]") {
+  real_table();
+  WrongKernels wrong;
+  wrong->block[1][tanh_index][0] = [](void* out, const void* a, const void* b, const void* c, std::size_t n) {
+    real_table().block[1][tanh_index][0](out, a, b, c, n);
+    for (std::size_t i = 0; i < n; ++i) static_cast<double*>(out)[i] *= 0.5;
+  };
+  const WallRow row = check_op(shipped("tanh"));
+  CHECK_FALSE(row.passed());
+  CHECK(names(row, "gradcheck: FAILED"));
+}
+
+TEST_CASE("after all that the kernels are the real ones again", "[planted]") {
+  CHECK(check_op(shipped("tanh")).passed());
+  CHECK(check_op(shipped("log_softmax")).passed());
+}

@@ -1,0 +1,84 @@
+// The wall: one row per op of the library. `gradcheck` checks all of them, `gradcheck matmul tanh` some.
+// Exit status: 0 all passed, 1 an op failed or a kernel was not reached by any sample, 2 an unknown name.
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "autograd/gradcheck.h"
+#include "autograd/kernels/table.h"
+#include "autograd/names.h"
+#include "autograd/ops/all.h"
+#include "tests/gradcheck/coverage.h"
+#include "tests/gradcheck/wall.h"
+
+namespace {
+
+using tapegrad::OpDescription;
+using tapegrad::tests::WallRow;
+
+constexpr std::size_t most_faults = 5;  // printed of an op
+
+// The ops that were asked for; exits for a name that is not an op.
+std::vector<OpDescription> select(std::vector<OpDescription> ops, const std::vector<std::string>& names) {
+  if (names.empty()) return ops;
+  std::vector<std::string> known;
+  for (const OpDescription& op : ops) known.push_back(op.name);
+  for (const std::string& name : names) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const std::string nearest = tapegrad::detail::nearest_name(name, known);
+    std::cerr << "gradcheck: there is no op `" << name << "`";
+    if (!nearest.empty()) std::cerr << "; did you mean `" << nearest << "`?";
+    std::cerr << '\n';
+    std::exit(2);
+  }
+  std::erase_if(ops,
+                [&](const OpDescription& op) { return std::find(names.begin(), names.end(), op.name) == names.end(); });
+  return ops;
+}
+
+void print_row(const WallRow& row) {
+  std::printf("%-24s %5d %8d  %9.0e %9.0e %10.0e %10.0e  %s\n", row.name.c_str(), row.cases, row.threaded,
+              row.first_order, row.second_order, row.f32_value, row.f32_gradient, row.passed() ? "passed" : "FAILED");
+  for (std::size_t k = 0; k < row.faults.size() && k < most_faults; ++k) std::printf("  %s\n", row.faults[k].c_str());
+  if (row.faults.size() > most_faults) std::printf("  ... and %zu more\n", row.faults.size() - most_faults);
+  std::fflush(stdout);
+}
+
+// True when the samples of all ops reached every kernel.
+bool print_coverage() {
+  const std::vector<std::string> missed = tapegrad::tests::kernels_not_reached();
+  std::printf("%d kernels and paths reached\n", tapegrad::tests::kernels_reached());
+  for (const std::string& name : missed) std::printf("  FAILED: no sample reaches %s\n", name.c_str());
+  return missed.empty();
+}
+
+int run(const std::vector<std::string>& names) {
+  tapegrad::tests::count_kernel_calls();
+  const std::vector<OpDescription> ops = select(tapegrad::detail::all_ops(), names);
+  std::printf("kernels: %s\n\n", tapegrad::kernels::instruction_set());
+  // Relative errors: of f64 gradients against differences, and of f32 kernels against f64 ones.
+  std::printf("%-24s %5s %8s  %9s %9s %10s %10s\n", "", "", "", "gradients", "", "f32 and", "f64");
+  std::printf("%-24s %5s %8s  %9s %9s %10s %10s  %s\n", "op", "cases", "threaded", "1st order", "2nd order", "forward",
+              "backward", "verdict");
+  std::size_t failed = 0;
+  for (const OpDescription& op : ops) {
+    const WallRow row = tapegrad::tests::check_op(op);
+    print_row(row);
+    failed += !row.passed();
+  }
+  std::printf("\n%zu of %zu ops passed\n", ops.size() - failed, ops.size());
+  const bool all_reached = !names.empty() || print_coverage();
+  return failed || !all_reached ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  try {
+    return run({arguments + 1, arguments + count});
+  } catch (const std::exception& error) {
+    std::cerr << "gradcheck: " << error.what() << '\n';
+    return 1;
+  }
+}

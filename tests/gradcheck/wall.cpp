@@ -1,0 +1,209 @@
+#include "tests/gradcheck/wall.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
+#include "autograd/gradcheck.h"
+#include "autograd/gradcheck_differences.h"
+#include "autograd/ops/elements.h"
+#include "autograd/random.h"
+#include "autograd/thread_pool.h"
+
+namespace tapegrad::tests {
+namespace {
+
+using detail::copy_with_layout;
+using detail::same_bits;
+
+// A result and the gradients of the floating inputs, contiguous.
+struct Outcome {
+  Tensor plain;  // without a tape: some ops then use another kernel
+  Tensor value;
+  std::vector<Tensor> gradients;
+};
+
+std::vector<Tensor> as_type(const std::vector<Tensor>& inputs, DType type) {
+  std::vector<Tensor> list;
+  for (const Tensor& x : inputs) list.push_back(copy_with_layout(x, is_floating(x.dtype()) ? type : x.dtype()));
+  return list;
+}
+
+// Forward and backward. `recorded`: an enclosing tape records the walk, so that rules take their differentiable form.
+Outcome forward_and_backward(const OpSample& sample, const std::vector<Tensor>& inputs, const Tensor& cotangent,
+                             bool recorded) {
+  std::optional<Tape> outer;
+  std::vector<Tensor> handles = inputs;
+  std::vector<std::size_t> floating;
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    if (is_floating(inputs[k].dtype())) floating.push_back(k);
+  }
+  if (recorded) {
+    outer.emplace();
+    for (const std::size_t k : floating) outer->watch(handles[k]);
+  }
+  Tape tape;
+  std::vector<Tensor> targets;
+  for (const std::size_t k : floating) {
+    tape.watch(handles[k]);
+    targets.push_back(handles[k]);
+  }
+  Outcome outcome;
+  outcome.plain = no_tape([&] { return sample.apply(inputs); }).clone();
+  const Tensor y = sample.apply(handles);
+  outcome.value = y.clone();
+  const Tensor seed = cotangent.to(y.dtype());
+  const std::vector<Tensor> gradients = tape.gradient(y, targets, {.seed = seed, .allow_unused = true});
+  for (const Tensor& g : gradients) outcome.gradients.push_back(g.defined() ? g.clone() : Tensor());
+  return outcome;
+}
+
+struct Comparison {
+  double worst = 0;   // relative error
+  std::string fault;  // where it is more than allowed, or ""
+};
+
+double value_at(const Tensor& x, std::int64_t i) {
+  return x.dtype() == f32 ? static_cast<double>(x.data<float>()[i]) : x.data<double>()[i];
+}
+
+// f32 results against f64 ones.
+Comparison compare(const Tensor& low, const Tensor& high, int order) {
+  if (low.defined() != high.defined()) return {0, " has a gradient in one precision only"};
+  if (!low.defined()) return {};
+  if (!(low.shape() == high.shape())) return {0, " is " + describe(low) + " and " + describe(high)};
+  const Tolerance tolerance = gradcheck_tolerance(f32, order);
+  double scale = 1;
+  for (std::int64_t i = 0; i < high.size(); ++i) scale = std::max(scale, std::abs(value_at(high, i)));
+  Comparison c;
+  double most = 1;  // times what is allowed
+  for (std::int64_t i = 0; i < high.size(); ++i) {
+    const double a = value_at(low, i);
+    const double b = value_at(high, i);
+    if (a == b || (std::isnan(a) && std::isnan(b))) continue;
+    const double size = std::max(std::abs(a), std::abs(b));
+    const double excess = std::abs(a - b) / (tolerance.atol * scale + tolerance.rtol * size);
+    c.worst = std::max(c.worst, std::abs(a - b) / std::max(size, scale * tolerance.atol / tolerance.rtol));
+    if (excess <= most) continue;
+    most = std::isnan(excess) ? HUGE_VAL : excess;
+    char text[80];
+    std::snprintf(text, sizeof text, ": f32 gives %.9g, f64 %.9g", a, b);
+    c.fault = detail::position_text(high.shape(), i) + text;
+  }
+  return c;
+}
+
+class OpCheck {
+ public:
+  explicit OpCheck(const OpDescription& op) : op_(op) { row_.name = op.name; }
+
+  WallRow run() {
+    if (op_.samples.empty()) add_fault("no samples");
+    for (const WallCase& c : wall_cases(op_)) {
+      case_ = &c;
+      ++row_.cases;
+      try {
+        check_gradients();
+        check_kernels();
+      } catch (const std::exception& error) {
+        add_fault(std::string("throws ") + error.what());
+      }
+    }
+    return std::move(row_);
+  }
+
+ private:
+  void add_fault(const std::string& what) {
+    const std::string where = case_ ? case_->name + ": " : "";
+    row_.faults.push_back(where + what);
+  }
+
+  void check_gradients() {
+    const GradcheckReport report = gradcheck(case_->sample->apply, case_->inputs, {.second_order = true});
+    row_.first_order = std::max(row_.first_order, report.worst_error(1));
+    row_.second_order = std::max(row_.second_order, report.worst_error(2));
+    if (!report) add_fault(to_string(report));
+  }
+
+  void check_kernels() {
+    const std::vector<Tensor> low = as_type(case_->inputs, f32);
+    const std::vector<Tensor> high = as_type(low, f64);
+    const Tensor y = case_->sample->apply(high);
+    random::Generator generator(7);
+    const Tensor cotangent = random::normal(y.shape(), {.generator = &generator});
+    for (const bool recorded : {false, true}) {
+      const Outcome f32_outcome = run_with_threads(low, cotangent, recorded);
+      const Outcome f64_outcome = run_with_threads(high, cotangent, recorded);
+      compare_outcomes(f32_outcome, f64_outcome, recorded);
+    }
+  }
+
+  // The outcome for one thread, which must be that for two, and for a second run.
+  Outcome run_with_threads(const std::vector<Tensor>& inputs, const Tensor& cotangent, bool recorded) {
+    struct RestoreThreads {
+      int before = num_threads();
+      ~RestoreThreads() { set_num_threads(before); }
+    } restore;
+    const std::vector<Tensor> before = as_type(inputs, inputs_type(inputs));
+    set_num_threads(1);
+    Outcome one = forward_and_backward(*case_->sample, inputs, cotangent, recorded);
+    const Outcome again = forward_and_backward(*case_->sample, inputs, cotangent, recorded);
+    set_num_threads(2);
+    const std::uint64_t regions = thread_pool_statistics().regions;
+    const Outcome two = forward_and_backward(*case_->sample, inputs, cotangent, recorded);
+    if (!recorded && inputs_type(inputs) == f32) row_.threaded += thread_pool_statistics().regions > regions;
+    require_same(one, again, "a second run gives other bits");
+    require_same(one, two, "two threads give other bits than one");
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+      if (!same_bits(inputs[k].clone(), before[k].clone())) add_fault("input " + std::to_string(k) + " was written to");
+    }
+    return one;
+  }
+
+  static DType inputs_type(const std::vector<Tensor>& inputs) {
+    for (const Tensor& x : inputs) {
+      if (is_floating(x.dtype())) return x.dtype();
+    }
+    return f32;
+  }
+
+  void require_same(const Outcome& a, const Outcome& b, const std::string& what) {
+    const std::string type = std::string(name_of(a.value.dtype())) + ": ";
+    if (!same_bits(a.value, b.value) || !same_bits(a.plain, b.plain)) add_fault(type + what);
+    for (std::size_t k = 0; k < a.gradients.size(); ++k) {
+      if (a.gradients[k].defined() && !same_bits(a.gradients[k], b.gradients[k])) {
+        add_fault(type + what + ", in the gradient of input " + std::to_string(k));
+      }
+    }
+  }
+
+  void compare_outcomes(const Outcome& low, const Outcome& high, bool recorded) {
+    compare_values(low.plain, high.plain, "the result");
+    compare_values(low.value, high.value, "the result on a tape");
+    for (std::size_t k = 0; k < low.gradients.size(); ++k) {
+      const Comparison gradient = compare(low.gradients[k], high.gradients[k], 1);
+      row_.f32_gradient = std::max(row_.f32_gradient, gradient.worst);
+      if (gradient.fault.empty()) continue;
+      const std::string kernel = recorded ? "f32 backward kernel, recorded" : "f32 backward kernel";
+      add_fault(kernel + ": the gradient of input " + std::to_string(k) + gradient.fault);
+    }
+  }
+
+  void compare_values(const Tensor& low, const Tensor& high, const char* what) {
+    if (low.dtype() != f32) return;  // a conversion to f64 stays one
+    const Comparison value = compare(low, high, 0);
+    row_.f32_value = std::max(row_.f32_value, value.worst);
+    if (!value.fault.empty()) add_fault(std::string("f32 forward kernel: ") + what + value.fault);
+  }
+
+  const OpDescription& op_;
+  const WallCase* case_ = nullptr;
+  WallRow row_;
+};
+
+}  // namespace
+
+WallRow check_op(const OpDescription& op) { return OpCheck(op).run(); }
+
+}  // namespace tapegrad::tests

@@ -1,0 +1,35 @@
+#pragma once
+// One row of the wall: everything that is checked of one op, by its samples.
+#include <string>
+#include <vector>
+
+#include "autograd/op.h"
+
+namespace tapegrad::tests {
+
+struct WallRow {
+  std::string name;
+  int cases = 0;           // samples, and layouts and broadcasts made from them
+  int threaded = 0;        // ... of which cut their work for several threads
+  double first_order = 0;  // worst relative error against differences, f64
+  double second_order = 0;
+  double f32_value = 0;  // worst relative error of f32 against f64
+  double f32_gradient = 0;
+  std::vector<std::string> faults;
+
+  bool passed() const { return faults.empty(); }
+};
+
+/// Runs all checks of an op: gradients of first and second order, f32 against f64 forward and backward, equal bits for
+/// one and two threads and for a second walk, inputs untouched. An exception is a fault too.
+WallRow check_op(const OpDescription& op);
+
+/// An op on inputs with a layout or a broadcast that its samples do not have.
+struct WallCase {
+  std::string name;  // "f64[3, 4] f64[4]", and what was done to it
+  std::vector<Tensor> inputs;
+  const OpSample* sample;
+};
+std::vector<WallCase> wall_cases(const OpDescription& op);
+
+}  // namespace tapegrad::tests
