@@ -182,7 +182,9 @@ TEST_CASE("tensors that one thread makes and another drops do not add up") {
       if (i == 100) bytes = allocator_statistics().reserved_bytes;
     }
     producer.join();
-    CHECK(allocator_statistics().reserved_bytes <= bytes + 4 * static_cast<std::uint64_t>(n) * sizeof(float));
+    // A few blocks more may be under way between the threads than there were then; 400 would be a leak.
+    const std::uint64_t block_bytes = static_cast<std::uint64_t>(n) * sizeof(float) + 256;
+    CHECK(allocator_statistics().reserved_bytes <= bytes + 8 * block_bytes);
   }
 }
 
