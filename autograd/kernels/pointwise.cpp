@@ -121,18 +121,27 @@ TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b, V<T> c) {
 
 // ---- the loop ----
 
+// The first element of a register.
+#if defined(__SSE2__)
+TAPEGRAD_INLINE float first(__m128 x) { return _mm_cvtss_f32(x); }
+TAPEGRAD_INLINE double first(__m128d x) { return _mm_cvtsd_f64(x); }
+#endif
+#if defined(__AVX__)
+TAPEGRAD_INLINE float first(__m256 x) { return _mm256_cvtss_f32(x); }
+TAPEGRAD_INLINE double first(__m256d x) { return _mm256_cvtsd_f64(x); }
+#endif
+#if defined(__AVX512F__)
+TAPEGRAD_INLINE float first(__m512 x) { return _mm512_cvtss_f32(x); }
+TAPEGRAD_INLINE double first(__m512d x) { return _mm512_cvtsd_f64(x); }
+#endif
+
 template <class T>
 TAPEGRAD_INLINE void store_first(T* to, V<T> value) {
-#if defined(__AVX512F__)
-  if constexpr (has_avx512<TargetArch> && std::is_same_v<T, float>) {
-    *to = _mm512_cvtss_f32(value.data);
-    return;
-  } else if constexpr (has_avx512<TargetArch>) {
-    *to = _mm512_cvtsd_f64(value.data);
-    return;
+  if constexpr (requires { first(value.data); }) {
+    *to = first(value.data);
+  } else {
+    store_partial<T, TargetArch>(to, value, 1);
   }
-#endif
-  store_partial<T, TargetArch>(to, value, 1);
 }
 
 /// An array, or one element that stands for all.
@@ -150,7 +159,6 @@ class Operand {
   TAPEGRAD_INLINE V<T> at_end(std::size_t i, std::ptrdiff_t left) const {
     if constexpr (is_scalar) return scalar_;
     if (left >= lanes<T, TargetArch>) return load_all<T, TargetArch>(data_ + i);
-    if (left == 1) return V<T>(data_[i]);
     return load_partial<T, TargetArch>(data_ + i, left);
   }
 
@@ -163,8 +171,6 @@ template <class T>
 TAPEGRAD_INLINE void store_end(T* to, V<T> value, std::ptrdiff_t left) {
   if (left >= lanes<T, TargetArch>) {
     store_all<T, TargetArch>(to, value);
-  } else if (left == 1) {
-    store_first<T>(to, value);
   } else {
     store_partial<T, TargetArch>(to, value, left);
   }
@@ -211,10 +217,26 @@ constexpr int unroll_of(Primitive primitive) {
   }
 }
 
+template <Primitive primitive, class T>
+TAPEGRAD_INLINE V<T> compute_one(const void* a, const void* b, const void* c) {
+  const auto load = [](const void* from) TAPEGRAD_INLINE_LAMBDA { return V<T>(*static_cast<const T*>(from)); };
+  if constexpr (arity(primitive) == 1) {
+    return compute<primitive, T>(load(a));
+  } else if constexpr (arity(primitive) == 2) {
+    return compute<primitive, T>(load(a), load(b));
+  } else {
+    return compute<primitive, T>(load(a), load(b), load(c));
+  }
+}
+
 template <Primitive primitive, class T, unsigned scalars>
 void loop(void* out, const void* a, const void* b, const void* c, std::size_t n) {
   constexpr int unroll = unroll_of(primitive);
   T* const to = static_cast<T*>(out);
+  if constexpr (scalars == 0) {
+    // A chain of single numbers feels every instruction.
+    if (n == 1) return store_first<T>(to, compute_one<primitive, T>(a, b, c));
+  }
   const Operand<T, (scalars & 1) != 0> x(a);
   if constexpr (arity(primitive) == 1) {
     for_each_batch<unroll>(to, n, [&](auto load) TAPEGRAD_INLINE_LAMBDA { return compute<primitive, T>(load(x)); });
