@@ -15,47 +15,53 @@ concept Number = std::is_arithmetic_v<T>;
 /// typed: it takes the dtype of the tensor that it meets (an integer tensor that meets a fraction becomes f32).
 class Arg {
  public:
-  Arg(const Tensor& x, SourceLocation at = SourceLocation::current()) : tensor_(&x), at_(at) {}
+  Arg(const Tensor& x, SourceLocation at = SourceLocation::current()) : tensor_(&x), at_(at), kind_(Kind::tensor) {}
   /// An expiring tensor: the op may write its result over it, when nobody else holds it.
-  Arg(Tensor&& x, SourceLocation at = SourceLocation::current()) : tensor_(&x), at_(at), expiring_(true) {}
+  Arg(Tensor&& x, SourceLocation at = SourceLocation::current()) : tensor_(&x), at_(at), kind_(Kind::expiring) {}
   Arg(const Parameter& x, SourceLocation at = SourceLocation::current());
   template <Number T>
   Arg(T value, SourceLocation at = SourceLocation::current())
-      : number_(static_cast<double>(value)), at_(at), kind_(std::is_floating_point_v<T> ? Kind::real : Kind::integer) {}
+      : tensor_(nullptr),
+        at_(at),
+        kind_(std::is_floating_point_v<T> ? Kind::real : Kind::integer),
+        number_(static_cast<double>(value)) {}
 
   // A copy does not pass on the permission to write over the tensor: the original may be used again.
   Arg(const Arg& other)
-      : tensor_(other.tensor_ == &other.materialized_ ? nullptr : other.tensor_),
-        number_(other.number_),
+      : tensor_(other.is_number() ? nullptr : other.tensor_),
         at_(other.at_),
-        kind_(other.kind_) {}
+        kind_(other.kind_ == Kind::expiring ? Kind::tensor : other.kind_) {
+    if (is_number()) number_ = other.number_;
+  }
   Arg& operator=(const Arg&) = delete;
 
   SourceLocation at() const { return at_; }
-  bool is_number() const { return kind_ != Kind::tensor; }
+  bool is_number() const { return kind_ >= Kind::integer; }
   bool is_integer_number() const { return kind_ == Kind::integer; }
+  /// Only when is_number().
   double number() const { return number_; }
   /// The tensor; of a number, a 0-dim one of `number_type` (a fraction is never rounded to an integer: it is f32 then).
   const Tensor& tensor(DType number_type = f32) const {
-    if (tensor_) [[likely]]
+    if (!is_number()) [[likely]]
       return *tensor_;
     return materialize(number_type);
   }
   operator const Tensor&() const { return tensor(); }
-  bool is_expiring() const { return expiring_; }
+  /// The tensor's block; null for a number or an empty handle.
+  detail::Block* block_or_null() const { return is_number() ? nullptr : tensor_->block(); }
+  bool is_expiring() const { return kind_ == Kind::expiring; }
   /// Takes the expiring tensor over. Only when is_expiring().
   Tensor take() const { return std::move(const_cast<Tensor&>(*tensor_)); }
 
  private:
-  enum class Kind : std::uint8_t { tensor, integer, real };
+  enum class Kind : std::uint8_t { tensor, expiring, integer, real };
   const Tensor& materialize(DType type) const;
 
-  mutable const Tensor* tensor_ = nullptr;
-  mutable Tensor materialized_;
-  double number_ = 0;
+  const Tensor* tensor_;
   SourceLocation at_;
-  Kind kind_ = Kind::tensor;
-  bool expiring_ = false;
+  Kind kind_;
+  double number_;                // not set for a tensor: two of these are made per op
+  mutable Tensor materialized_;  // of a number
 };
 
 }  // namespace tapegrad

@@ -65,7 +65,7 @@ template <class T>
 void grow(T*& array, std::uint32_t used, std::uint32_t& capacity, std::uint32_t wanted) {
   const std::uint32_t larger = std::max({wanted, capacity * 2, 1024u});
   auto* moved = static_cast<T*>(::operator new(std::size_t{larger} * sizeof(T), std::align_val_t(64)));
-  if (used) std::memcpy(static_cast<void*>(moved), array, used * sizeof(T));
+  if (array) std::memcpy(static_cast<void*>(moved), array, used * sizeof(T));
   ::operator delete(array, std::align_val_t(64));
   array = moved;
   capacity = larger;
@@ -101,7 +101,11 @@ void open_record(bool keep_values) {
 }
 
 void Record::clear() noexcept {
-  for (std::uint32_t i = size; i-- > 1;) release_entry(i);  // parameters after what saved them
+  for (std::uint32_t i = size; i-- > 1;) {  // parameters after what saved them
+    const Entry& e = entries[i];
+    const bool is_empty = (!e.saved[0] || was_released(e)) && !e.saved[1] && !e.extra;
+    if (!is_empty) release_entry(i);
+  }
   RecordOwner& o = owner();
   o.parameters.clear();
   o.layers.clear();
@@ -147,22 +151,30 @@ void Record::reserve_entry() {
     if (size >= max_entries) throw Error("tape: more than 2^28 entries; walk it, or open a tape per step");
     grow(entries, size, capacity, size + 2);
   }
-  if (shapes_size + max_rank + 1 > shapes_capacity) [[unlikely]] {
-    grow(shapes, shapes_size, shapes_capacity, shapes_size + max_rank + 1);
-  }
 }
 
 std::uint32_t Record::shape_record(const Block& b, std::uint32_t like) {
   if (like && same_shape(like, b)) return like;
   const std::uint32_t at = shapes_size;
-  shapes[at] = packed_type(b);
-  for (int i = 0; i < b.ndim; ++i) shapes[at + 1 + static_cast<std::uint32_t>(i)] = b.shape[i];
-  shapes_size += 1u + b.ndim;
+  const auto ndim = static_cast<std::uint32_t>(b.ndim());
+  if (at + max_rank + 1 > shapes_capacity) [[unlikely]] {
+    grow(shapes, shapes_size, shapes_capacity, at + max_rank + 1);
+  }
+  shapes[at] = b.type;
+  std::copy_n(b.shape, ndim, shapes + at + 1);
+  shapes_size += 1 + ndim;
   return at;
 }
 
 void Record::push(const Op& op, SourceLocation at, const Tensor& y, const std::uint32_t* in, const Tensor* const* x,
                   int inputs, Extra* extra) {
+  unsigned wanted = 0;
+  std::uint32_t shape = 0;
+  for (int k = 0; k < inputs; ++k) {
+    if (!in[k]) continue;
+    wanted |= op.uses[static_cast<std::size_t>(std::min(k, max_inputs_with_uses - 1))];
+    if (!shape) shape = entries[in[k]].shape;
+  }
   // All that can throw comes before the entry is written.
   try {
     reserve_entry();
@@ -172,6 +184,7 @@ void Record::push(const Op& op, SourceLocation at, const Tensor& y, const std::u
       values->gradients.resize(size + 1);
       values->outputs[size] = y;
     }
+    shape = shape_record(*y.block(), shape);
   } catch (...) {
     if (extra) free_extra(op, extra);
     throw;
@@ -180,23 +193,11 @@ void Record::push(const Op& op, SourceLocation at, const Tensor& y, const std::u
   Entry& e = entries[size];
   e.op = &op;
   e.at = inherit_line ? line : at;
+  e.shape = shape;
   e.saved[0] = e.saved[1] = nullptr;
   e.extra = extra;
-  e.input[0] = e.input[1] = e.input[2] = 0;
-  unsigned wanted = 0;
-  std::uint32_t like = 0;
-  for (int k = 0; k < inputs; ++k) {
-    if (in[k]) {
-      wanted |= op.uses[static_cast<std::size_t>(std::min(k, max_inputs_with_uses - 1))];
-      if (!like) like = entries[in[k]].shape;
-    }
-    if (k < 3) {
-      e.input[k] = in[k];
-    } else {
-      extra->more_inputs()[k - 3] = in[k];
-    }
-  }
-  e.shape = shape_record(*y.block(), like);
+  for (int k = 0; k < 3; ++k) e.input[k] = k < inputs ? in[k] : 0;
+  for (int k = 3; k < inputs; ++k) extra->more_inputs()[k - 3] = in[k];
   const auto save = [&](std::size_t slot, Block* block) {
     if (!is_kept_by_record(block)) retain(block);
     const std::uint32_t version = block->storage()->version;
@@ -214,6 +215,16 @@ void Record::push(const Op& op, SourceLocation at, const Tensor& y, const std::u
   if (wanted & output_bit) save(op.slot_of_output, y.block());
   y.block()->node.store(generation << 28 | size, std::memory_order_relaxed);
   finish_entry();
+}
+
+void push_blocks(const Op& op, SourceLocation at, Block& y, const std::uint32_t* in, Block* const* x, int inputs) {
+  Tensor handles[3];
+  const Tensor* tensors[3];
+  for (int k = 0; k < inputs; ++k) {
+    handles[k] = Tensor::share(x[k]);
+    tensors[k] = &handles[k];
+  }
+  record.push(op, at, Tensor::share(&y), in, tensors, inputs);
 }
 
 void note_walk() { owner().is_walked = true; }
@@ -318,10 +329,10 @@ void free_extra(const Op& op, Extra* extra) noexcept {
 
 Shape shape_at(std::uint32_t shape) {
   const std::int64_t* s = record.shapes + shape;
-  return Shape(std::span<const std::int64_t>(s + 1, static_cast<std::size_t>(s[0] & 0xff)));
+  return Shape(std::span<const std::int64_t>(s + 1, static_cast<std::size_t>(s[0] >> 4)));
 }
 
-DType dtype_at(std::uint32_t shape) { return static_cast<DType>(record.shapes[shape] >> 8); }
+DType dtype_at(std::uint32_t shape) { return static_cast<DType>(record.shapes[shape] & 15); }
 
 // ---- walks ----
 
@@ -332,20 +343,28 @@ void push_slots(std::uint32_t count) {
   record.slots_size = wanted;
 }
 
-unsigned needed_inputs(const Entry& e, std::uint32_t first, std::uint32_t base) {
-  const std::uint64_t* slots = record.slots + base;
-  const auto needed = [&](std::uint32_t in) { return in >= first && slots[in - first]; };
+namespace {
+
+// Which inputs have a mark: bit k for input k; bit 3 for those beyond the third.
+inline unsigned marked_inputs(const Entry& e, std::uint32_t first, const std::uint64_t* slots) {
+  const auto is_marked = [&](std::uint32_t in) { return in >= first && slots[in - first]; };
   unsigned mask = 0;
-  for (int k = 0; k < 3; ++k) mask |= static_cast<unsigned>(needed(e.input[k])) << k;
+  if (is_marked(e.input[0])) mask |= 1;
+  if (is_marked(e.input[1])) mask |= 2;
+  if (is_marked(e.input[2])) mask |= 4;
   if (!e.extra) [[likely]]
     return mask;
   const std::uint32_t* more = e.extra->more_inputs();
-  return mask | static_cast<unsigned>(std::any_of(more, more + e.extra->inputs, needed)) << 3;
+  return mask | static_cast<unsigned>(std::any_of(more, more + e.extra->inputs, is_marked)) << 3;
 }
 
+}  // namespace
+
 void mark_between(std::uint32_t from, std::uint32_t first, std::uint32_t last, std::uint32_t base) {
+  std::uint64_t* const slots = record.slots + base;
   for (std::uint32_t i = from; i <= last; ++i) {
-    if (needed_inputs(record.entries[i], first, base)) record.slots[base + i - first] |= needed_flag;
+    const unsigned inputs = marked_inputs(record.entries[i], first, slots);
+    if (inputs) slots[i - first] |= needed_flag | inputs << inputs_shift;
   }
 }
 

@@ -28,8 +28,9 @@ inline bool was_released(const Entry& entry) { return entry.saved[0] == released
 // Record::push for an op of N <= 3 inputs that saves at most two tensors, with everything known at compile time
 // unrolled: most entries are such.
 template <int N>
-inline void push_small(const Op& op, SourceLocation at, const Tensor& y, const std::uint32_t (&in)[N],
-                       const Tensor* const (&x)[N]);
+inline void push_small(const Op& op, SourceLocation at, Block& y, const std::uint32_t (&in)[N], Block* const* x);
+// Record::push for up to three blocks.
+void push_blocks(const Op& op, SourceLocation at, Block& y, const std::uint32_t* in, Block* const* x, int inputs);
 
 // Outputs and gradients of a persistent tape's entries, for print().
 struct Values {
@@ -41,24 +42,27 @@ void make_constant(std::uint32_t i) noexcept;
 void keep_gradient(std::uint32_t i, Block* gradient);
 std::uint32_t find_parameter(Block* block);
 
-// Dtype and shape are written to Record::shapes as one word (ndim | dtype << 8) and the sizes.
+// Dtype and shape are written to Record::shapes as Block::type and the sizes.
 Shape shape_at(std::uint32_t shape);
 DType dtype_at(std::uint32_t shape);
-inline std::int64_t packed_type(const Block& b) { return b.ndim | static_cast<std::int64_t>(b.dtype) << 8; }
 inline bool same_shape(std::uint32_t shape, const Block& b) {
   const std::int64_t* s = record.shapes + shape;
-  if (s[0] != packed_type(b)) return false;
-  for (int i = 0; i < b.ndim; ++i) {
+  if (s[0] != b.type) return false;
+  for (int i = 0; i < b.ndim(); ++i) {
     if (s[1 + i] != b.shape[i]) return false;
   }
   return true;
 }
 
 // A walk's slot: 0 when the entry's gradient is not needed; else flags, and the gradient that has arrived so far.
-// Blocks are aligned, so the low bits of their addresses are free.
+// Blocks are aligned to 64 bytes, so the low bits of their addresses are free.
 inline constexpr std::uint64_t needed_flag = 1;
 inline constexpr std::uint64_t target_flag = 2;  // asked for by the caller: it keeps its gradient
-inline constexpr std::uint64_t slot_flags = needed_flag | target_flag;
+inline constexpr int inputs_shift = 2;           // four bits: which of the entry's inputs need a gradient
+inline constexpr std::uint64_t slot_flags = 63;
+
+// Bit k: input k needs a gradient. Inputs beyond the third share bit 3.
+inline unsigned needed_inputs(std::uint64_t slot) { return static_cast<unsigned>(slot >> inputs_shift) & 15; }
 
 inline Block* gradient_in(std::uint64_t slot) { return reinterpret_cast<Block*>(slot & ~slot_flags); }
 inline Tensor take_gradient(std::uint64_t& slot) {
@@ -73,44 +77,41 @@ void release_attributes(const Op& op, Extra* extra) noexcept;
 void note_walk();
 
 void push_slots(std::uint32_t count);
-// Marks the entries from `from` to `last` that have a marked input.
+// Marks the entries from `from` to `last` that have a marked input, with which inputs those are.
 void mark_between(std::uint32_t from, std::uint32_t first, std::uint32_t last, std::uint32_t base);
-// Bit k: input k is needed. Inputs beyond the third share bit 3.
-unsigned needed_inputs(const Entry& entry, std::uint32_t first, std::uint32_t base);
 
 template <int N>
-inline void push_small(const Op& op, SourceLocation at, const Tensor& y, const std::uint32_t (&in)[N],
-                       const Tensor* const (&x)[N]) {
+inline void push_small(const Op& op, SourceLocation at, Block& y, const std::uint32_t (&in)[N], Block* const* x) {
   static_assert(N <= 3);
   Record& r = record;
-  const bool is_full = r.size + 2 > r.capacity || r.shapes_size + max_rank + 1 > r.shapes_capacity;
-  if (is_full || r.values || r.layer != r.recorded_layer) [[unlikely]]
-    return r.push(op, at, y, in, x, N);
+  if (r.size + 2 > r.capacity || r.values || r.layer != r.recorded_layer) [[unlikely]] {
+    return push_blocks(op, at, y, in, x, N);
+  }
+  unsigned wanted = 0;
+  std::uint32_t like = 0;
+  for (int k = 0; k < N; ++k) {
+    if (!in[k]) continue;
+    wanted |= op.uses[static_cast<std::size_t>(k)];
+    if (!like) like = r.entries[in[k]].shape;
+  }
+  const std::uint32_t shape = same_shape(like, y) ? like : r.shape_record(y, 0);
   Entry& e = r.entries[r.size];
   e.op = &op;
   e.at = r.inherit_line ? r.line : at;
+  e.shape = shape;
   e.saved[0] = e.saved[1] = nullptr;
   e.extra = nullptr;
-  unsigned wanted = 0;
-  std::uint32_t like = 0;
-  for (int k = 0; k < 3; ++k) {
-    e.input[k] = k < N ? in[k] : 0;
-    if (!e.input[k]) continue;
-    wanted |= op.uses[static_cast<std::size_t>(k)];
-    if (!like) like = r.entries[e.input[k]].shape;
-  }
-  Block* const result = y.block();
-  e.shape = same_shape(like, *result) ? like : r.shape_record(*result, 0);
+  for (int k = 0; k < 3; ++k) e.input[k] = k < N ? in[k] : 0;
   const auto save = [&e](std::size_t slot, Block* block) {
     if (!is_kept_by_record(block)) retain(block);
     e.saved[slot] = block;
     e.version[slot] = block->storage()->version;
   };
   for (int k = 0; k < N; ++k) {
-    if (wanted >> k & 1) save(op.slot_of_input[k], x[k]->block());
+    if (wanted >> k & 1) save(op.slot_of_input[k], x[k]);
   }
-  if (wanted & output_bit) save(op.slot_of_output, result);
-  result->node.store(r.generation << 28 | r.size, std::memory_order_relaxed);
+  if (wanted & output_bit) save(op.slot_of_output, &y);
+  y.node.store(r.generation << 28 | r.size, std::memory_order_relaxed);
   r.finish_entry();
 }
 

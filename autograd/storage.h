@@ -48,8 +48,7 @@ struct Block {
   std::int64_t size;          // elements
   SourceLocation changed_at;  // the last mutation
   const char* changed_by;     // ... and who made it
-  DType dtype : 4;
-  std::uint8_t ndim : 4;
+  std::uint8_t type;          // dtype | ndim << 4: compared and copied as one
   std::uint8_t size_class;
   std::uint8_t flags;
   std::uint8_t home;                // the thread cache that the chunk belongs to; stays while the chunk is free
@@ -61,6 +60,9 @@ struct Block {
     return reinterpret_cast<std::int64_t*>(reinterpret_cast<std::byte*>(this) + header_bytes);
   }
   const std::int64_t* view_strides() const { return const_cast<Block*>(this)->view_strides(); }
+  DType dtype() const { return static_cast<DType>(type & 15); }
+  int ndim() const { return type >> 4; }
+  void set_type(DType dtype, int ndim) { type = static_cast<std::uint8_t>(static_cast<int>(dtype) | ndim << 4); }
   Block* storage() { return owner ? owner : this; }
   const Block* storage() const { return owner ? owner : this; }
 };
@@ -75,6 +77,15 @@ struct ThreadCache {
   FreeChunk* data_only[size_classes];    // data of a large block
   std::uint8_t home;                     // tells this cache from those of the other threads
 };
+
+/// True when both have the same dtype and the same shape.
+inline bool same_type_and_shape(const Block& a, const Block& b) {
+  if (a.type != b.type) return false;
+  for (int i = 0; i < a.ndim(); ++i) {
+    if (a.shape[i] != b.shape[i]) return false;
+  }
+  return true;
+}
 
 // One pointer per thread; it is null before the first allocation and after the thread's clean-up.
 extern constinit thread_local ThreadCache* thread_cache [[gnu::tls_model("initial-exec")]];
@@ -132,7 +143,7 @@ inline void retain(Block* block) noexcept { block->references.fetch_add(1, std::
 inline void drop(Block* block) noexcept {
   // The last owner needs no atomic decrement: nobody else can see the block.
   if (block->references.load(std::memory_order_acquire) == 1 ||
-      block->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      block->references.fetch_sub(1, std::memory_order_acq_rel) == 1) [[likely]] {
     release(block);
   }
 }

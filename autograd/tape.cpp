@@ -66,28 +66,35 @@ Tensor stop_gradient(Arg x) { return alias_of(x.tensor()); }
 
 // ---- what a rule sees ----
 
-void Walk::begin(std::uint32_t i, bool keep) {
-  entry_ = record.entries[i];
+inline void Walk::begin(std::uint32_t i, bool keep) {
+  Entry& entry = record.entries[i];
+  entry_ = entry;
   owns_ = !keep;
-  for (unsigned s = 0; s < entry_.op->saved; ++s) {
-    Block* block = s < 2 ? entry_.saved[s] : entry_.extra->more_saved()[s - 2].block;
-    if (!block) continue;
-    saved_[s] = keep && !detail::is_kept_by_record(block) ? Tensor::share(block) : Tensor(block);
-  }
+  const auto hold = [&](unsigned s, Block* block) {
+    if (!block) return;
+    if (keep && !detail::is_kept_by_record(block)) detail::retain(block);
+    saved_[s].adopt(block);
+  };
+  hold(0, entry_.saved[0]);
+  hold(1, entry_.saved[1]);
+  for (unsigned s = 2; s < entry_.op->saved; ++s) hold(s, entry_.extra->more_saved()[s - 2].block);
   if (keep) return;
   // From here on this walk owns what the entry saved.
-  Entry& entry = record.entries[i];
   entry.saved[0] = detail::released;
   entry.saved[1] = nullptr;
 }
 
-void Walk::end() noexcept {
+inline void Walk::end() noexcept {
   if (!entry_.op) return;
-  for (unsigned s = 0; s < entry_.op->saved; ++s) {
-    if (saved_[s].defined() && detail::is_kept_by_record(saved_[s].block())) saved_[s].release_block();
-    saved_[s] = Tensor();
-  }
-  if (owns_ && entry_.extra) detail::release_attributes(*entry_.op, entry_.extra);
+  const auto let_go = [](Tensor& saved) {
+    Block* block = saved.release_block();
+    if (block && !detail::is_kept_by_record(block)) detail::drop(block);
+  };
+  let_go(saved_[0]);
+  let_go(saved_[1]);
+  for (unsigned s = 2; s < entry_.op->saved; ++s) let_go(saved_[s]);
+  if (!entry_.extra) return;
+  if (owns_) detail::release_attributes(*entry_.op, entry_.extra);
   entry_.extra = nullptr;
 }
 
@@ -109,39 +116,48 @@ const Tensor& Walk::saved_elsewhere(std::size_t s) const {
 Shape Walk::shape(int k) const { return detail::shape_at(record.entries[input_of(entry_, k)].shape); }
 
 // The gradient in the shape and dtype of input k.
-Tensor Walk::fitted(int k, Tensor g) const {
+[[gnu::noinline]] void Walk::fit(int k, Tensor& g) const {
   const std::uint32_t wanted = record.entries[input_of(entry_, k)].shape;
   const Shape target = detail::shape_at(wanted);
   if (!(g.shape() == target)) g = sum_to(Arg(std::move(g), entry_.at), target);
   if (g.dtype() != detail::dtype_at(wanted)) g = g.to(detail::dtype_at(wanted), entry_.at);
-  return g;
 }
 
 void Walk::give(int k, Tensor&& g) {
   if (!needs(k)) return;
-  if (!g.defined()) [[unlikely]] {
-    fail(std::string(entry_.op->name) + ": its rule gave an empty handle for input " + std::to_string(k), entry_.at);
-  }
-  if (!detail::same_shape(record.entries[input_of(entry_, k)].shape, *g.block())) [[unlikely]]
-    g = fitted(k, std::move(g));
-  std::uint64_t* place = slot(k);
-  if (!gradient_in(*place)) return put_gradient(*place, std::move(g));
-  Tensor sum = take_gradient(*place);
+  if (!g.defined()) [[unlikely]]
+    fail_empty(k);
+  const std::uint32_t in = input_of(entry_, k);
+  if (!detail::same_shape(record.entries[in].shape, *g.block())) [[unlikely]]
+    fit(k, g);
+  std::uint64_t& place = record.slots[base_ + in - first_];
+  if (gradient_in(place)) return add(in, g);
+  put_gradient(place, std::move(g));
+}
+
+void Walk::fail_empty(int k) const {
+  fail(std::string(entry_.op->name) + ": its rule gave an empty handle for input " + std::to_string(k), entry_.at);
+}
+
+// Adds to the gradient of entry `in`, which has one already, of the same shape.
+void Walk::add(std::uint32_t in, Tensor& g) {
+  Tensor sum = take_gradient(record.slots[base_ + in - first_]);
   if (!detail::add_in_place(sum, g)) {
     // Addition commutes, so the result may also be written over the newcomer.
     sum = detail::add_in_place(g, sum) ? std::move(g) : Arg(sum, entry_.at) + g;
   }
-  put_gradient(*slot(k), std::move(sum));  // the slots may have moved
+  put_gradient(record.slots[base_ + in - first_], std::move(sum));  // the slots may have moved
 }
 
 void Walk::give(int k, const Tensor& g) {
   if (!needs(k)) return;
-  std::uint64_t* place = slot(k);
-  if (gradient_in(*place) && g.defined()) {
+  const std::uint32_t in = input_of(entry_, k);
+  std::uint64_t& place = record.slots[base_ + in - first_];
+  if (gradient_in(place) && g.defined() && detail::same_shape(record.entries[in].shape, *g.block())) {
     // Adding up needs no handle of its own to g.
-    Tensor sum = take_gradient(*place);
+    Tensor sum = take_gradient(place);
     const bool added = detail::add_in_place(sum, g);
-    put_gradient(*place, std::move(sum));
+    put_gradient(place, std::move(sum));
     if (added) return;
   }
   give(k, Tensor(g));
@@ -272,7 +288,7 @@ void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std:
     const Entry& entry = record.entries[i];
     if (i < begin_ || !entry.op->vjp) continue;
     detail::prefetch_saved(i);
-    walk.needed_ = detail::needed_inputs(entry, first, base);
+    walk.needed_ = detail::needed_inputs(slot(i));
     if (!walk.needed_) continue;
     if (detail::was_released(entry)) {
       fail("gradient: `" + std::string(entry.op->name) + "` at " + where(entry.at) +
@@ -282,7 +298,7 @@ void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std:
     Tensor g = slot(i) & detail::target_flag ? Tensor::share(arrived) : take_gradient(slot(i));
     walk.begin(i, keep);
     record.line = walk.at();
-    record.layer = detail::layer_of(i);
+    record.layer = record.has_layers ? detail::layer_of(i) : 0;
     ++record.rule_calls;
     walk.op().vjp(walk, std::move(g));
     walk.end();

@@ -171,12 +171,23 @@ class Walk {
   const Tensor& input(int k) const { return saved(entry_.op->slot_of_input[k]); }
   /// The op's output, when its rule uses it.
   const Tensor& output() const { return saved(entry_.op->slot_of_output); }
+  /// The tensor that the op saved in one of its slots.
+  const Tensor& saved(std::size_t slot) const {
+    if (slot < 2 && saved_[slot].defined()) [[likely]] {
+      const detail::Block* storage = saved_[slot].block()->storage();
+      if (storage->version == entry_.version[slot]) [[likely]]
+        return saved_[slot];
+    }
+    return saved_elsewhere(slot);
+  }
   /// The shape of a tracked input.
   Shape shape(int k) const;
   /// Hands over the gradient of input k; it is ignored when nobody needs it. Axes along which the input was broadcast
   /// are summed, the input's dtype is restored, and contributions of several consumers are added up.
   void give(int k, Tensor&& gradient);
   void give(int k, const Tensor& gradient);
+  /// Bit k: needs(k), for the first three inputs.
+  unsigned needed() const { return needed_ & 7; }
   /// True when an enclosing tape records this walk: a fused backward must then be written in differentiable ops.
   bool recording() const { return detail::record.recording != nullptr; }
   template <class T>
@@ -191,16 +202,10 @@ class Walk {
   friend class Tape;
   void begin(std::uint32_t i, bool keep);
   void end() noexcept;
-  const Tensor& saved(std::size_t slot) const {
-    if (slot < 2 && saved_[slot].defined()) [[likely]] {
-      const detail::Block* storage = saved_[slot].block()->storage();
-      if (storage->version == entry_.version[slot]) [[likely]]
-        return saved_[slot];
-    }
-    return saved_elsewhere(slot);
-  }
   const Tensor& saved_elsewhere(std::size_t slot) const;
-  Tensor fitted(int k, Tensor gradient) const;
+  void fit(int k, Tensor& gradient) const;
+  void add(std::uint32_t in, Tensor& gradient);
+  [[noreturn]] void fail_empty(int k) const;
   std::uint64_t* slot(int k) const {
     const std::uint32_t in = detail::input_of(entry_, k);
     return in < first_ ? nullptr : &detail::record.slots[base_ + in - first_];

@@ -160,7 +160,7 @@ TapeStatistics Tape::statistics() const {
   std::unordered_set<const Block*> seen;
   const auto count = [&](const Block* b) {
     if (!b || b == detail::released || !seen.insert(b->storage()).second) return;
-    s.saved_bytes += static_cast<std::size_t>(b->storage()->size) * size_of(b->dtype);
+    s.saved_bytes += static_cast<std::size_t>(b->storage()->size) * size_of(b->dtype());
   };
   for (std::uint32_t i = begin_; i < record.size; ++i) {
     const Entry& entry = record.entries[i];

@@ -33,14 +33,13 @@ bool has_contiguous_strides(const Shape& shape, std::span<const std::int64_t> st
 }
 
 void set_shape(detail::Block* block, DType type, const Shape& shape) {
-  block->dtype = type;
+  block->set_type(type, shape.ndim());
   block->size = shape.size();
-  block->ndim = static_cast<std::uint8_t>(shape.ndim()) & 15;  // a field of 4 bits
   std::copy(shape.begin(), shape.end(), block->shape);
 }
 
 double element(const detail::Block& block, std::int64_t offset) {
-  switch (block.dtype) {
+  switch (block.dtype()) {
     case f32:
       return static_cast<double>(reinterpret_cast<const float*>(block.data)[offset]);
     case f64:
@@ -149,7 +148,7 @@ Tensor Tensor::empty(const Shape& shape, DType type) {
 }
 
 Tensor Tensor::empty_like_special(const detail::Block& other) {
-  return empty(Shape(std::span<const std::int64_t>(other.shape, other.ndim)), other.dtype);
+  return empty(Shape(std::span(other.shape, static_cast<std::size_t>(other.ndim()))), other.dtype());
 }
 
 Tensor Tensor::view(const Tensor& base, const Shape& shape, std::span<const std::int64_t> strides,

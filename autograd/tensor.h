@@ -70,11 +70,13 @@ class Tensor {
   /// A tensor has no truth value: compare, then reduce with item().
   explicit operator bool() const = delete;
 
-  DType dtype() const { return block_->dtype; }
-  int ndim() const { return block_->ndim; }
+  DType dtype() const { return block_->dtype(); }
+  int ndim() const { return block_->ndim(); }
   /// The number of elements.
   std::int64_t size() const { return block_->size; }
-  Shape shape() const { return Shape(std::span<const std::int64_t>(block_->shape, block_->ndim)); }
+  Shape shape() const {
+    return Shape(std::span<const std::int64_t>(block_->shape, static_cast<std::size_t>(block_->ndim())));
+  }
   /// The size of one axis; negative ones count from the end. Throws when there is no such axis.
   std::int64_t shape(int axis, SourceLocation at = SourceLocation::current()) const;
   /// The distance between neighbours along each axis, in elements.
@@ -120,8 +122,7 @@ class Tensor {
       return empty_like_special(other);
     detail::Block* b = detail::allocate_small(other.size_class);
     b->size = other.size;
-    b->dtype = other.dtype;
-    b->ndim = other.ndim;
+    b->type = other.type;
     std::memcpy(b->shape, other.shape, sizeof b->shape);  // a fixed size: faster than a loop over ndim
     return Tensor(b);
   }
@@ -136,6 +137,8 @@ class Tensor {
   }
   detail::Block* block() const { return block_; }
   detail::Block* release_block() { return std::exchange(block_, nullptr); }
+  /// Takes over a reference; this handle is empty before.
+  void adopt(detail::Block* block) { block_ = block; }
   template <class T>
   T* data() const {
     return reinterpret_cast<T*>(block_->data);

@@ -28,16 +28,17 @@ struct Pointers {
 bool run_flat(const Executable& e, std::span<const Tensor* const> x, std::span<Tensor> y) {
   const Block& result = *y[0].block();
   Pointers p;
+  p.x[1] = p.x[2] = nullptr;
   unsigned scalars = 0;
   for (std::size_t k = 0; k < x.size(); ++k) {
     const Block& b = *x[k]->block();
     const bool is_scalar = b.size != result.size;
-    if (b.dtype != result.dtype || (b.flags & strided_flag) || (is_scalar && b.size != 1)) return false;
+    if (b.dtype() != result.dtype() || (b.flags & strided_flag) || (is_scalar && b.size != 1)) return false;
     scalars |= static_cast<unsigned>(is_scalar) << k;
     p.x[k] = b.data;
   }
   for (std::size_t j = 0; j < y.size(); ++j) p.y[j] = y[j].data();
-  evaluate_flat(e, result.dtype, p.x, scalars, p.y, result.size);
+  evaluate_flat(e, result.dtype(), p.x, scalars, p.y, result.size);
   return true;
 }
 

@@ -258,6 +258,13 @@ Executable lower(const Program& program) {
   for (const Instruction& i : executable.instructions) {
     for (int k = 0; k < kernels::arity(i.primitive); ++k) executable.is_direct &= i.operands[k] < inputs;
   }
+  if (executable.is_direct && executable.instructions.size() == 1 && executable.output_count == 1) {
+    const Instruction& i = executable.instructions[0];
+    const auto operands = static_cast<unsigned>(kernels::arity(i.primitive));
+    executable.is_single = inputs == operands && i.operands[0] == 0 && (operands < 2 || i.operands[1] == 1) &&
+                           (operands < 3 || i.operands[2] == 2);
+    executable.single = i.primitive;
+  }
   return executable;
 }
 

@@ -32,21 +32,11 @@ Tensor take_over(Tensor& x) {
   return std::move(x);
 }
 
-bool same_layout(const Tensor& a, const Tensor& b) {
-  const Block& x = *a.block();
-  const Block& y = *b.block();
-  if (x.dtype != y.dtype || x.ndim != y.ndim) return false;
-  for (int i = 0; i < x.ndim; ++i) {
-    if (x.shape[i] != y.shape[i]) return false;
-  }
-  return true;
-}
-
 void record_many(const PointwiseOp& op, const Tensor* const* x, int count, SourceLocation at, const Tensor& y);
 
 // ---- the backward pass ----
 
-Tensor tensor_of(const Source& source, const Walk& walk, const Tensor& g) {
+const Tensor& tensor_of(const Source& source, const Walk& walk, const Tensor& g) {
   switch (source.kind) {
     case Source::Kind::input:
       return walk.input(source.index);
@@ -88,63 +78,78 @@ void give_simple(Walk& walk, std::span<const program::Partial> partials, Tensor 
   record_many(*partial.op, x, count, walk.at(), gradient);
 }
 
-void give_gradients(Walk& walk, const PointwiseOp& op, unsigned wanted, Tensor g) {
-  const PointwiseOp::Gradient& gradient = op.gradient(wanted);
-  const std::size_t count = gradient.executable.output_count;
-  if (count == 0) return give_simple(walk, gradient.partials, std::move(g));
-
-  Tensor few[3];
-  CachedVector<Tensor> many;
-  if (count > std::size(few)) many.resize(count);
-  const std::span<Tensor> results = many.empty() ? std::span(few, count) : std::span(many);
-  // The first result is written over the cotangent when nobody else needs it; lower() stores that one last.
-  const bool lends = !walk.recording() && gradient.partials.size() == count &&
-                     gradient.executable.read_after_store[0] == 0 && g.is_sole_owner();
-  results[0] = lends ? take_over(g) : Tensor::like(g);
-  for (std::size_t r = 1; r < count; ++r) results[r] = Tensor::like(results[0]);
-
+// Runs the gradient's program. `g` is the cotangent, or the result that is written over it.
+[[gnu::always_inline]] inline void compute_gradients(const PointwiseOp::Gradient& gradient, const Walk& walk,
+                                                     const Tensor& g, std::span<Tensor> results) {
   const Tensor* x[max_operands];
-  const std::size_t sources = gradient.derivative.sources.size();
-  for (std::size_t s = 0; s < sources; ++s) {
-    const Source source = gradient.derivative.sources[s];
-    switch (source.kind) {
-      case Source::Kind::input:
-        x[s] = &walk.input(source.index);
-        break;
-      case Source::Kind::output:
-        x[s] = &walk.output();
-        break;
-      case Source::Kind::upstream:
-        x[s] = lends ? &results[0] : &g;
-        break;
-    }
+  const void* elements[max_operands];
+  elements[1] = elements[2] = nullptr;
+  const Block& like = *results[0].block();
+  bool is_flat = true;
+  std::size_t sources = 0;
+  for (const std::uint8_t slot : gradient.slots) {
+    const Tensor& source = slot == PointwiseOp::cotangent ? g : walk.saved(slot);
+    const Block& b = *source.block();
+    is_flat &= b.type == like.type && b.size == like.size && !(b.flags & strided_flag);
+    x[sources] = &source;
+    elements[sources++] = b.data;
   }
-  evaluate(gradient.executable, std::span(x, sources), results);
+  if (!is_flat) return evaluate(gradient.executable, std::span(x, sources), results);
+  void* y[max_operands];
+  for (std::size_t r = 0; r < results.size(); ++r) y[r] = results[r].data();
+  evaluate_flat(gradient.executable, like.dtype(), elements, 0, y, like.size);
+}
+
+[[gnu::always_inline]] inline void give_results(Walk& walk, const PointwiseOp& op,
+                                                const PointwiseOp::Gradient& gradient, Tensor& g,
+                                                std::span<Tensor> results) {
+  // The first result is written over the cotangent when nobody else needs it; lower() stores that one last.
+  const bool is_recorded = walk.recording();
+  const bool lends = !is_recorded && gradient.may_lend && g.is_sole_owner();
+  results[0] = lends ? take_over(g) : Tensor::like(g);
+  for (std::size_t r = 1; r < results.size(); ++r) results[r] = Tensor::like(results[0]);
+  compute_gradients(gradient, walk, lends ? results[0] : g, results);
   std::size_t r = 0;
   for (const program::Partial& p : gradient.partials) {
     if (p.form != Form::general) continue;
-    if (walk.recording()) record_partial(walk, op, p.input, g, results[r]);
+    if (is_recorded) record_partial(walk, op, p.input, g, results[r]);
     walk.give(p.input, std::move(results[r++]));
   }
-  if (!lends) give_simple(walk, gradient.partials, std::move(g));
+  if (!gradient.is_all_general) give_simple(walk, gradient.partials, std::move(g));
+}
+
+[[gnu::noinline]] void give_many(Walk& walk, const PointwiseOp& op, const PointwiseOp::Gradient& gradient, Tensor& g) {
+  CachedVector<Tensor> results;
+  results.resize(gradient.executable.output_count);
+  give_results(walk, op, gradient, g, results);
 }
 
 void pointwise_rule(Walk& walk, Tensor g) {
   const auto& op = static_cast<const PointwiseOp&>(walk.op());
-  unsigned wanted = 0;
-  for (int k = 0; k < op.inputs(); ++k) wanted |= static_cast<unsigned>(walk.needs(k)) << k;
-  give_gradients(walk, op, wanted, std::move(g));
+  unsigned wanted = walk.needed();
+  for (int k = 3; k < op.inputs(); ++k) wanted |= static_cast<unsigned>(walk.needs(k)) << k;
+  const PointwiseOp::Gradient& gradient = op.gradient(wanted);
+  const std::size_t count = gradient.executable.output_count;
+  if (count == 0) return give_simple(walk, gradient.partials, std::move(g));
+  Tensor results[3];
+  if (count > std::size(results)) return give_many(walk, op, gradient, g);
+  give_results(walk, op, gradient, g, std::span(results, count));
 }
 
 }  // namespace
 
 bool add_in_place(Tensor& sum, const Tensor& g) {
-  if (record.recording || !sum.is_sole_owner() || !same_layout(sum, g) || !g.is_contiguous()) return false;
-  static const program::Executable add = program::lower(program::trace([](auto a, auto b) { return a + b; }));
-  sum.block()->node.store(0, std::memory_order_relaxed);
-  void* elements = sum.data();
-  const void* x[] = {elements, g.data()};
-  evaluate_flat(add, sum.dtype(), x, 0, &elements, sum.size());
+  if (record.recording || !sum.is_sole_owner() || !g.is_contiguous()) return false;
+  Block& s = *sum.block();
+  s.node.store(0, std::memory_order_relaxed);
+  if (s.size < threaded_size) {
+    evaluate_single(Primitive::add, s.dtype(), s.data, s.data, g.data(), nullptr, s.size);
+  } else {
+    static const program::Executable add = program::lower(program::trace([](auto a, auto b) { return a + b; }));
+    void* elements = s.data;
+    const void* x[] = {elements, g.data(), nullptr};
+    evaluate_flat(add, s.dtype(), x, 0, &elements, s.size);
+  }
   return true;
 }
 
@@ -170,6 +175,11 @@ PointwiseOp::~PointwiseOp() {
   for (auto& p : partials_) delete p.load();
 }
 
+std::uint8_t PointwiseOp::slot_of(const Source& source) const {
+  if (source.kind == Source::Kind::upstream) return cotangent;
+  return source.kind == Source::Kind::output ? slot_of_output : slot_of_input[source.index];
+}
+
 const PointwiseOp::Gradient& PointwiseOp::make_gradient(unsigned wanted) const {
   const std::lock_guard lock(mutex_);
   const bool is_common = wanted < gradients_.size();
@@ -185,7 +195,10 @@ const PointwiseOp::Gradient& PointwiseOp::make_gradient(unsigned wanted) const {
   if (general) {
     made->derivative = program::differentiate(program_, general);
     made->executable = program::lower(made->derivative.program);
+    for (const Source& source : made->derivative.sources) made->slots.push_back(slot_of(source));
   }
+  made->is_all_general = made->partials.size() == made->executable.output_count;
+  made->may_lend = general && made->is_all_general && made->executable.read_after_store[0] == 0;
   if (!is_common) return *(more_gradients_[wanted] = std::move(made));
   gradients_[wanted].store(made.get(), std::memory_order_release);
   return *made.release();
@@ -260,52 +273,68 @@ void record_many(const PointwiseOp& op, const Tensor* const* x, int count, Sourc
 }
 
 template <int N>
-void record_op(const PointwiseOp& op, const Tensor* const* x, SourceLocation at, const Tensor& y) {
-  if constexpr (N > 3) {
-    record_many(op, x, N, at, y);
-  } else {
-    if (op.saved > 2) return record_many(op, x, N, at, y);
-    std::uint32_t in[N];
-    const Tensor* inputs[N];
-    std::uint32_t any = 0;
-    for (int k = 0; k < N; ++k) {
-      inputs[k] = x[k];
-      any |= in[k] = record.index(x[k]->block(), at);
+[[gnu::always_inline]] inline void record_op(const PointwiseOp& op, Block* const* x, SourceLocation at,
+                                             const Tensor& y) {
+  if constexpr (N <= 3) {
+    if (op.saved <= 2) {
+      std::uint32_t in[N];
+      std::uint32_t any = 0;
+      for (int k = 0; k < N; ++k) any |= in[k] = record.index(x[k], at);
+      if (any) push_small<N>(op, at, *y.block(), in, x);
+      return;
     }
-    if (any) push_small<N>(op, at, y, in, inputs);
   }
+  Tensor handles[N];
+  const Tensor* tensors[N];
+  for (int k = 0; k < N; ++k) {
+    handles[k] = Tensor::share(x[k]);
+    tensors[k] = &handles[k];
+  }
+  record_many(op, tensors, N, at, y);
 }
 
 // When all operands have the first one's dtype and shape and no gaps, the program runs straight over their elements.
-bool is_uniform(const Tensor* const* x, int count) {
-  if (!is_floating(x[0]->dtype()) || !x[0]->is_contiguous()) return false;
-  for (int k = 1; k < count; ++k) {
-    if (!same_layout(*x[0], *x[k]) || !x[k]->is_contiguous()) return false;
+template <int N>
+bool is_uniform(Block* const* x) {
+  const Block& first = *x[0];
+  if (!is_floating(first.dtype()) || (first.flags & strided_flag)) return false;
+  for (int k = 1; k < N; ++k) {
+    if ((x[k]->flags & strided_flag) || !same_type_and_shape(first, *x[k])) return false;
   }
   return true;
 }
 
-// `lent` is an operand over which the result may be written, or null.
+// The operand over which the result may be written, or null. Nothing that a tape may read again is written over.
 template <int N>
-Tensor apply_to_tensors(const PointwiseOp& op, const Tensor* const* x, SourceLocation at, Tensor* lent) {
-  constexpr int count = N;
-  for (int k = 0; k < count; ++k) {
-    if (!x[k]->defined()) [[unlikely]]
-      fail_op(op.name, "an argument is an empty handle", at);
+Tensor* lent_operand(const Arg* const* args) {
+  for (int k = 0; k < N; ++k) {
+    if (args[k]->is_expiring() && !record.recording && args[k]->tensor().is_sole_owner()) {
+      return const_cast<Tensor*>(&args[k]->tensor());
+    }
   }
-  Tensor y;
-  if (op.result() == PointwiseResult::number && is_uniform(x, count)) [[likely]] {
-    const void* operands[max_operands];
-    for (int k = 0; k < count; ++k) operands[k] = x[k]->data();
-    y = lent ? take_over(*lent) : Tensor::like(*x[0]);
-    void* elements = y.data();
-    evaluate_flat(op.executable(), y.dtype(), operands, 0, &elements, y.size());
-    if (lent) return y;
-  } else {
-    y = compute_mixed(op, x, count, at);
+  return nullptr;
+}
+
+// Any arguments: numbers, other dtypes, shapes that broadcast, views.
+template <int N>
+[[gnu::noinline]] Tensor apply_to_any(const PointwiseOp& op, const Arg* const* args) {
+  DType type = f32;  // of numbers: that of the first tensor
+  for (int k = 0; k < N; ++k) {
+    if (args[k]->is_number() || !args[k]->tensor().defined()) continue;
+    type = args[k]->tensor().dtype();
+    break;
   }
+  const SourceLocation at = args[0]->at();
+  const Tensor* x[N];
+  Block* blocks[N];
+  for (int k = 0; k < N; ++k) {
+    x[k] = &args[k]->tensor(type);
+    if (!x[k]->defined()) fail_op(op.name, "an argument is an empty handle", at);
+    blocks[k] = x[k]->block();
+  }
+  Tensor y = compute_mixed(op, x, N, at);
   if (record.recording && op.result() == PointwiseResult::number && is_floating(y.dtype())) {
-    record_op<N>(op, x, at, y);
+    record_op<N>(op, blocks, at, y);
   }
   return y;
 }
@@ -314,22 +343,21 @@ Tensor apply_to_tensors(const PointwiseOp& op, const Tensor* const* x, SourceLoc
 
 template <int N>
 Tensor apply_pointwise(const PointwiseOp& op, const Arg* const* args) {
-  DType type = f32;  // of numbers: that of the first tensor
+  Block* x[N];
+  bool is_plain = op.result() == PointwiseResult::number;
   for (int k = 0; k < N; ++k) {
-    if (args[k]->is_number() || !args[k]->tensor().defined()) continue;
-    type = args[k]->tensor().dtype();
-    break;
+    x[k] = args[k]->block_or_null();
+    is_plain &= x[k] != nullptr;
   }
-  const Tensor* x[N];
-  Tensor* lent = nullptr;
-  for (int k = 0; k < N; ++k) {
-    x[k] = &args[k]->tensor(type);
-    // Nothing that a tape may read again is written over.
-    if (args[k]->is_expiring() && !record.recording && x[k]->defined() && x[k]->is_sole_owner()) {
-      lent = const_cast<Tensor*>(x[k]);
-    }
-  }
-  return apply_to_tensors<N>(op, x, args[0]->at(), lent);
+  if (!is_plain || !is_uniform<N>(x)) return apply_to_any<N>(op, args);
+  const void* operands[std::max(N, 3)];
+  for (int k = 0; k < std::max(N, 3); ++k) operands[k] = k < N ? x[k]->data : nullptr;
+  Tensor* const lent = lent_operand<N>(args);
+  Tensor y = lent ? take_over(*lent) : Tensor::like(*x[0]);
+  void* elements = y.data();
+  evaluate_flat(op.executable(), y.dtype(), operands, 0, &elements, y.size());
+  if (record.recording) record_op<N>(op, x, args[0]->at(), y);
+  return y;
 }
 
 template Tensor apply_pointwise<1>(const PointwiseOp&, const Arg* const*);

@@ -26,6 +26,9 @@ class PointwiseOp : public Op {
     program::Derivative derivative;
     program::Executable executable;
     std::vector<program::Partial> partials;  // of all wanted inputs
+    std::vector<std::uint8_t> slots;         // of the program's inputs: which saved tensor each is, or the cotangent
+    bool is_all_general = false;             // every one of them is an output of the program
+    bool may_lend = false;                   // ... and the first one may be written over the cotangent
   };
 
   const program::Program& program() const { return program_; }
@@ -46,8 +49,11 @@ class PointwiseOp : public Op {
   };
   const PartialOp& partial(int k) const;
 
+  static constexpr std::uint8_t cotangent = 0xfe;  // in Gradient::slots
+
  private:
   const Gradient& make_gradient(unsigned wanted) const;
+  std::uint8_t slot_of(const program::Source& source) const;
 
   program::Program program_;
   program::Executable executable_;

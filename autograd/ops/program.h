@@ -133,6 +133,8 @@ struct Executable {
   std::uint8_t scratch_count = 0;
   bool stores_early = false;  // some read_after_store is not 0
   bool is_direct = false;     // every instruction reads inputs only and writes an output
+  bool is_single = false;     // one instruction, of the inputs in their order: most ops
+  Primitive single{};         // ... which one
   unsigned reads = 0;         // bit k: input k is read
   int cost = 0;
 };
