@@ -1,0 +1,107 @@
+// Running sums, running products and linear recurrences. Lines that lie side by side share registers (the compiler
+// vectorises the loops over `Lanes`); rows go four at a time, so that they hide each other's latency.
+#include "autograd/kernels/fill.h"
+
+namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
+namespace {
+
+constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+
+// ---- what follows `last` at a position ----
+
+template <class T>
+struct Sum {
+  const T* x;
+  TAPEGRAD_INLINE double next(double last, Index at) const { return last + static_cast<double>(x[at]); }
+};
+
+template <class T>
+struct Product {
+  const T* x;
+  TAPEGRAD_INLINE double next(double last, Index at) const { return last * static_cast<double>(x[at]); }
+};
+
+template <class T>
+struct Recurrence {
+  const T* x;
+  const T* coefficient;
+  TAPEGRAD_INLINE double next(double last, Index at) const {
+    return static_cast<double>(x[at]) + static_cast<double>(coefficient[at]) * last;
+  }
+};
+
+// ---- lines ----
+
+/// `Lanes` lines of n elements, each `stride` from the next, and line from line `lane_stride`.
+template <class T, int Lanes, class Step>
+TAPEGRAD_INLINE void scan_lines(Step step, T* out, Index n, Index stride, Index lane_stride) {
+  double last[Lanes];
+  for (Index lane = 0; lane < Lanes; ++lane) {
+    out[lane * lane_stride] = step.x[lane * lane_stride];
+    last[lane] = static_cast<double>(step.x[lane * lane_stride]);
+  }
+  for (Index i = 1; i < n; ++i) {
+    for (Index lane = 0; lane < Lanes; ++lane) {
+      const Index at = i * stride + lane * lane_stride;
+      last[lane] = step.next(last[lane], at);
+      out[at] = static_cast<T>(last[lane]);
+    }
+  }
+}
+
+/// make_step(start) is the step for lines whose first visited element is number `start`.
+template <class T, class MakeStep>
+TAPEGRAD_INLINE void scan(const ScanArguments& a, MakeStep make_step) {
+  if (a.n == 0) {
+    return;
+  }
+  const bool is_rows = a.inner == 1;
+  const Index stride = a.reverse ? -a.inner : a.inner;
+  Index count = 0;
+  for (Index line = a.begin; line < a.end; line += count) {
+    const Index column = line % a.inner;
+    const Index start = line / a.inner * a.n * a.inner + column + (a.reverse ? (a.n - 1) * a.inner : 0);
+    const Index left = is_rows ? a.end - line : smaller(a.end - line, a.inner - column);
+    const auto step = make_step(start);
+    T* const out = static_cast<T*>(a.out) + start;
+    if (!is_rows && left >= 16) {
+      scan_lines<T, 16>(step, out, a.n, stride, 1);
+      count = 16;
+    } else if (left >= 4) {
+      scan_lines<T, 4>(step, out, a.n, stride, is_rows ? a.n : 1);
+      count = 4;
+    } else {
+      scan_lines<T, 1>(step, out, a.n, stride, 1);
+      count = 1;
+    }
+  }
+}
+
+template <class T, template <class> class Step>
+void scan_elements(const ScanArguments& a) {
+  const T* const x = static_cast<const T*>(a.x);
+  scan<T>(a, [x](Index start) TAPEGRAD_INLINE_LAMBDA { return Step<T>{x + start}; });
+}
+
+template <class T>
+void linear_scan(const ScanArguments& a) {
+  const T* const x = static_cast<const T*>(a.x);
+  const T* const coefficient = static_cast<const T*>(a.coefficient) + (a.reverse ? a.inner : 0);
+  scan<T>(a, [=](Index start) TAPEGRAD_INLINE_LAMBDA { return Recurrence<T>{x + start, coefficient + start}; });
+}
+
+template <class T>
+void fill_type(Table& table, int type) {
+  table.cumsum[type] = scan_elements<T, Sum>;
+  table.cumprod[type] = scan_elements<T, Product>;
+  table.linear_scan[type] = linear_scan<T>;
+}
+
+}  // namespace
+
+void fill_scan(Table& table) {
+  fill_type<float>(table, 0);
+  fill_type<double>(table, 1);
+}
+
+}  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME
