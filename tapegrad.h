@@ -2,8 +2,11 @@
 // Everything. Small programs include this; larger ones include the headers that they use.
 #include "autograd/create.h"
 #include "autograd/gradcheck.h"
+#include "autograd/ops/arrange.h"
+#include "autograd/ops/diagonal.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/matmul.h"
+#include "autograd/ops/pad.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/scan.h"
