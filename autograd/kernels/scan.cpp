@@ -34,18 +34,18 @@ struct Recurrence {
 
 /// `Lanes` lines of n elements, each `stride` from the next, and line from line `lane_stride`.
 template <class T, int Lanes, class Step>
-TAPEGRAD_INLINE void scan_lines(Step step, T* out, Index n, Index stride, Index lane_stride) {
+TAPEGRAD_INLINE void scan_lines(Step step, T* __restrict out, Index n, Index stride, Index lane_stride) {
   double last[Lanes];
-  for (Index lane = 0; lane < Lanes; ++lane) {
+  static_for<Lanes>([&](auto lane) TAPEGRAD_INLINE_LAMBDA {
     out[lane * lane_stride] = step.x[lane * lane_stride];
     last[lane] = static_cast<double>(step.x[lane * lane_stride]);
-  }
+  });
   for (Index i = 1; i < n; ++i) {
-    for (Index lane = 0; lane < Lanes; ++lane) {
+    static_for<Lanes>([&](auto lane) TAPEGRAD_INLINE_LAMBDA {
       const Index at = i * stride + lane * lane_stride;
       last[lane] = step.next(last[lane], at);
       out[at] = static_cast<T>(last[lane]);
-    }
+    });
   }
 }
 

@@ -88,17 +88,19 @@ void check_widths(const Inputs& x, std::span<const PadWidth> widths, PadMode mod
     x.fail(std::to_string(widths.size()) + " widths for " + describe(x[0]), "one {before, after} for each axis");
   }
   for (std::size_t k = 0; k < widths.size(); ++k) {
-    const auto [before, after] = widths[k];
-    const std::string where = "axis " + std::to_string(k) + " of " + describe(x[0]);
-    const std::string width = "{" + std::to_string(before) + ", " + std::to_string(after) + "}";
-    if (before < 0 || after < 0) x.fail("the width " + width + " of " + where + " is negative", "cut with slice()");
-    constexpr std::int64_t most = std::int64_t{1} << 40;
-    if (before > most || after > most) x.fail("the width " + width + " of " + where + " is too large");
-    if (mode == PadMode::constant || (before == 0 && after == 0)) continue;
+    const std::int64_t before = widths[k].before;
+    const std::int64_t after = widths[k].after;
     const std::int64_t n = x[0].block()->shape[k];
-    if (n == 0) x.fail(where + " has no elements to repeat");
+    const auto where = [&] { return "axis " + std::to_string(k) + " of " + describe(x[0]); };
+    const auto width = [&] { return "{" + std::to_string(before) + ", " + std::to_string(after) + "}"; };
+    if (before < 0 || after < 0) x.fail("the width " + width() + " of " + where() + " is negative", "cut with slice()");
+    constexpr std::int64_t most = std::int64_t{1} << 40;
+    if (before > most || after > most) x.fail("the width " + width() + " of " + where() + " is too large");
+    if (mode == PadMode::constant || (before == 0 && after == 0)) continue;
+    if (n == 0) x.fail(where() + " has no elements to repeat");
     if (mode == PadMode::reflect && std::max(before, after) >= n) {
-      x.fail(where + " cannot be reflected by " + width, "at most " + std::to_string(n - 1) + " elements on each side");
+      x.fail(where() + " cannot be reflected by " + width(),
+             "at most " + std::to_string(n - 1) + " elements on each side");
     }
   }
 }
