@@ -250,7 +250,7 @@ TEST_CASE("no heap allocation from the third step on: a gradient penalty by a ne
   CHECK(std::vector<long>(counts.begin() + 2, counts.end()) == std::vector<long>(10, 0));
 }
 
-TEST_CASE("no heap allocation from the third step on: reductions, scans and rearrangements", "[tape][malloc]") {
+TEST_CASE("no heap allocation from the third step on: reductions, scans and rearrangements", "[malloc]") {
   const Tensor start = random::uniform({12, 40});
   std::vector<long> counts;
   counts.reserve(100);
