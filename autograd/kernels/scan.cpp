@@ -49,9 +49,31 @@ TAPEGRAD_INLINE void scan_lines(Step step, T* __restrict out, Index n, Index str
   }
 }
 
-/// make_step(start) is the step for lines whose first visited element is number `start`.
-template <class T, class MakeStep>
-TAPEGRAD_INLINE void scan(const ScanArguments& a, MakeStep make_step) {
+/// out[k] = the product of all elements of the line but x[k].
+template <class T, int Lanes>
+TAPEGRAD_INLINE void multiply_others(const T* x, T* __restrict out, Index n, Index stride, Index lane_stride) {
+  double before[Lanes];
+  double behind[Lanes];
+  static_for<Lanes>([&](auto lane) TAPEGRAD_INLINE_LAMBDA { before[lane] = behind[lane] = 1; });
+  for (Index i = 0; i < n; ++i) {
+    static_for<Lanes>([&](auto lane) TAPEGRAD_INLINE_LAMBDA {
+      const Index at = i * stride + lane * lane_stride;
+      out[at] = static_cast<T>(before[lane]);
+      before[lane] *= static_cast<double>(x[at]);
+    });
+  }
+  for (Index i = n - 1; i >= 0; --i) {
+    static_for<Lanes>([&](auto lane) TAPEGRAD_INLINE_LAMBDA {
+      const Index at = i * stride + lane * lane_stride;
+      out[at] = static_cast<T>(static_cast<double>(out[at]) * behind[lane]);
+      behind[lane] *= static_cast<double>(x[at]);
+    });
+  }
+}
+
+/// Calls body(lanes, start, stride, lane_stride) for strips of lines; `start` is the first visited element's position.
+template <class Body>
+TAPEGRAD_INLINE void for_each_strip(const ScanArguments& a, Body body) {
   if (a.n == 0) {
     return;
   }
@@ -62,16 +84,14 @@ TAPEGRAD_INLINE void scan(const ScanArguments& a, MakeStep make_step) {
     const Index column = line % a.inner;
     const Index start = line / a.inner * a.n * a.inner + column + (a.reverse ? (a.n - 1) * a.inner : 0);
     const Index left = is_rows ? a.end - line : smaller(a.end - line, a.inner - column);
-    const auto step = make_step(start);
-    T* const out = static_cast<T*>(a.out) + start;
     if (!is_rows && left >= 16) {
-      scan_lines<T, 16>(step, out, a.n, stride, 1);
+      body(std::integral_constant<int, 16>{}, start, stride, Index{1});
       count = 16;
     } else if (left >= 4) {
-      scan_lines<T, 4>(step, out, a.n, stride, is_rows ? a.n : 1);
+      body(std::integral_constant<int, 4>{}, start, stride, is_rows ? a.n : Index{1});
       count = 4;
     } else {
-      scan_lines<T, 1>(step, out, a.n, stride, 1);
+      body(std::integral_constant<int, 1>{}, start, stride, Index{1});
       count = 1;
     }
   }
@@ -80,14 +100,29 @@ TAPEGRAD_INLINE void scan(const ScanArguments& a, MakeStep make_step) {
 template <class T, template <class> class Step>
 void scan_elements(const ScanArguments& a) {
   const T* const x = static_cast<const T*>(a.x);
-  scan<T>(a, [x](Index start) TAPEGRAD_INLINE_LAMBDA { return Step<T>{x + start}; });
+  T* const out = static_cast<T*>(a.out);
+  for_each_strip(a, [&](auto lanes, Index start, Index stride, Index lane_stride) TAPEGRAD_INLINE_LAMBDA {
+    scan_lines<T, lanes>(Step<T>{x + start}, out + start, a.n, stride, lane_stride);
+  });
 }
 
 template <class T>
 void linear_scan(const ScanArguments& a) {
   const T* const x = static_cast<const T*>(a.x);
   const T* const coefficient = static_cast<const T*>(a.coefficient) + (a.reverse ? a.inner : 0);
-  scan<T>(a, [=](Index start) TAPEGRAD_INLINE_LAMBDA { return Recurrence<T>{x + start, coefficient + start}; });
+  T* const out = static_cast<T*>(a.out);
+  for_each_strip(a, [&](auto lanes, Index start, Index stride, Index lane_stride) TAPEGRAD_INLINE_LAMBDA {
+    scan_lines<T, lanes>(Recurrence<T>{x + start, coefficient + start}, out + start, a.n, stride, lane_stride);
+  });
+}
+
+template <class T>
+void products_of_others(const ScanArguments& a) {
+  const T* const x = static_cast<const T*>(a.x);
+  T* const out = static_cast<T*>(a.out);
+  for_each_strip(a, [&](auto lanes, Index start, Index stride, Index lane_stride) TAPEGRAD_INLINE_LAMBDA {
+    multiply_others<T, lanes>(x + start, out + start, a.n, stride, lane_stride);
+  });
 }
 
 template <class T>
@@ -95,6 +130,7 @@ void fill_type(Table& table, int type) {
   table.cumsum[type] = scan_elements<T, Sum>;
   table.cumprod[type] = scan_elements<T, Product>;
   table.linear_scan[type] = linear_scan<T>;
+  table.products_of_others[type] = products_of_others<T>;
 }
 
 }  // namespace

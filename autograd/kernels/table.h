@@ -164,6 +164,8 @@ struct Table {
   /// out[k] = x[k] + coefficient[k] * out[k - 1]; reversed: out[k] = x[k] + coefficient[k + 1] * out[k + 1].
   /// coefficient[0] is not read: the two are each other's transposes.
   void (*linear_scan[2])(const ScanArguments& arguments);
+  /// out[k] = the product of all elements of the line but x[k]: the gradient of a product, exact with zeros.
+  void (*products_of_others[2])(const ScanArguments& arguments);
 
   // ---- matrix product ----
 

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "autograd/create.h"
+#include "autograd/ops/arrange.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce_plan.h"
 #include "autograd/ops/scan.h"
@@ -29,13 +30,29 @@ Tensor multiply_integers(const Tensor& x, const Plan& plan, const Shape& shape) 
   return y;
 }
 
-// The products of all elements before each one, along an axis.
-Tensor products_before(const Tensor& x, int axis) {
-  const Tensor running = cumprod(x, axis);
-  return concat({ones_like(x.slice(axis, 0, 1)), running.slice(axis, 0, -1)}, axis);
+// For each element of lines [outer, n, inner], the product of the others in its line: without a division, so that
+// elements may be 0.
+Tensor fused_products_of_others(const Tensor& lines) {
+  const Tensor x = detail::contiguous_elements(lines);
+  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  const auto kernel = kernels::table().products_of_others[detail::kernel_index(x.dtype())];
+  const std::int64_t n = x.shape(1);
+  const std::int64_t inner = x.shape(2);
+  constexpr double nanoseconds_per_element = 1;
+  const double cost = nanoseconds_per_element * static_cast<double>(n);
+  detail::for_ranges(x.shape(0) * inner, cost, [&](std::int64_t begin, std::int64_t end) {
+    kernel({n, inner, x.data(), nullptr, y.data(), begin, end, false});
+  });
+  return y;
 }
 
-Tensor reversed(const Tensor& x, int axis) { return x.slice(axis, -1, -x.shape(axis) - 1, -1); }
+// The same in differentiable ops, for a walk that is recorded: what stands before each element times what stands behind.
+Tensor differentiable_products_of_others(const Tensor& lines) {
+  const auto products_before = [](const Tensor& x) {
+    return concat({ones_like(x.slice(1, 0, 1)), cumprod(x, 1).slice(1, 0, -1)}, 1);
+  };
+  return products_before(lines) * flip(products_before(flip(lines, 1)), 1);
+}
 
 struct Prod {
   static constexpr const char* name = "prod";
@@ -51,13 +68,11 @@ struct Prod {
     reduce_outer(kernels::table().prod[detail::kernel_index(y.dtype())], plan.arrange(x[0]), plan, y);
     return y;
   }
-  // Each element's gradient is the product of those before it and those behind it: without a division, so that
-  // elements may be 0.
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     const Tensor& x = w.input(0);
     const Plan plan(x.shape(), a.axis.mask(name, x.ndim(), w.at()));
     const Tensor lines = reshape(plan.is_permuted ? permute(x, plan.axes()) : x, {plan.outer, plan.n, plan.inner});
-    const Tensor others = products_before(lines, 1) * reversed(products_before(reversed(lines, 1), 1), 1);
+    const Tensor others = w.recording() ? differentiable_products_of_others(lines) : fused_products_of_others(lines);
     w.give(0, plan.restore(others * reshape(g, {plan.outer, 1, plan.inner}), x.shape()));
   }
   static std::vector<Sample<Attributes>> samples() {

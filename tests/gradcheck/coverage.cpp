@@ -84,6 +84,7 @@ void count_kernel_calls() {
   count_pair<&Table::cumsum>(table, "cumsum");
   count_pair<&Table::cumprod>(table, "cumprod");
   count_pair<&Table::linear_scan>(table, "linear_scan");
+  count_pair<&Table::products_of_others>(table, "products_of_others");
   count_pair<&Table::max>(table, "max");
   count_pair<&Table::min>(table, "min");
   count_pair<&Table::max_index>(table, "max_index");

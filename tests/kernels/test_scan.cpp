@@ -67,6 +67,26 @@ TEMPLATE_TEST_CASE("scan: sums, products and recurrences of every shape", "[kern
                        [](double last, double value, double factor) { return value + factor * last; });
 }
 
+TEMPLATE_TEST_CASE("scan: the product of all other elements, with and without zeros", "[kernels][scan]", float,
+                   double) {
+  for_each_shape([](Index outer, Index n, Index inner) {
+    CAPTURE(outer, n, inner);
+    const Guarded<TestType> x = signs<TestType>(outer * n * inner, 1);
+    Guarded<TestType> out = zeros<TestType>(outer * n * inner);
+    table().products_of_others[type<TestType>]({n, inner, x.data(), nullptr, out.data(), 0, outer * inner, false});
+    for (Index i = 0; i < x.size(); ++i) {
+      const Index line = i / (n * inner) * n * inner + i % inner;
+      double expected = 1;
+      for (Index k = 0; k < n && expected != 0; ++k) {
+        const Index at = line + k * inner;
+        if (at != i) expected *= static_cast<double>(x[at]);
+      }
+      REQUIRE(static_cast<double>(out[i]) == expected);
+    }
+    REQUIRE(out.intact());
+  });
+}
+
 TEMPLATE_TEST_CASE("scan: a line has the same bits whatever lines go with it", "[kernels][scan]", float, double) {
   const Index outer = 5, n = 60;
   for (const Index inner : {1, 19}) {
