@@ -4,11 +4,13 @@ namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
 
 void fill_table(Table& table) {
   fill_copy(table);
+  fill_fold(table);
   fill_gemm(table);
   fill_optim(table);
   fill_pointwise(table);
   fill_reduce(table);
   fill_rows(table);
+  fill_scan(table);
   fill_softmax(table);
 }
 

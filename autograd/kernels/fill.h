@@ -10,11 +10,13 @@ namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
 void fill_table(Table& table);
 
 void fill_copy(Table& table);
+void fill_fold(Table& table);
 void fill_gemm(Table& table);
 void fill_optim(Table& table);
 void fill_pointwise(Table& table);
 void fill_reduce(Table& table);
 void fill_rows(Table& table);
+void fill_scan(Table& table);
 void fill_softmax(Table& table);
 
 }  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME

@@ -38,6 +38,18 @@ struct Squares {
 };
 
 template <class T, class Arch>
+struct Magnitudes {
+  const T* x;
+  TAPEGRAD_INLINE Magnitudes from(Index i) const { return {x + i}; }
+  TAPEGRAD_INLINE Batch<T, Arch> add(Batch<T, Arch> sum, Index i) const {
+    return sum + xsimd::abs(load_all<T, Arch>(x + i));
+  }
+  TAPEGRAD_INLINE Batch<T, Arch> add_partial(Batch<T, Arch> sum, Index i, Index count) const {
+    return sum + xsimd::abs(load_partial<T, Arch>(x + i, count));
+  }
+};
+
+template <class T, class Arch>
 struct Products {
   const T* x;
   const T* y;
@@ -319,6 +331,7 @@ template <class T, class Arch>
 void fill_type(Table& table, int type) {
   table.sum[type] = sum<T, Arch, Values>;
   table.sum_of_squares[type] = sum<T, Arch, Squares>;
+  table.sum_of_magnitudes[type] = sum<T, Arch, Magnitudes>;
   table.max[type] = extreme<T, Arch, Largest<T, Arch>>;
   table.min[type] = extreme<T, Arch, Smallest<T, Arch>>;
   table.max_index[type] = extreme_index<T, Arch, Largest<T, Arch>>;

@@ -57,6 +57,17 @@ struct CopyArguments {
   Index to_strides[max_copy_rank] = {};
 };
 
+/// Scans along the middle axis of [outer, n, inner], for lines [begin, end) of its outer * inner lines. Every line is
+/// computed in double, in order; so it has the same bits however lines are handed out.
+struct ScanArguments {
+  Index n = 0, inner = 1;
+  const void* x = nullptr;
+  const void* coefficient = nullptr;  ///< of linear_scan only
+  void* out = nullptr;
+  Index begin = 0, end = 0;
+  bool reverse = false;  ///< from the last element to the first
+};
+
 /// One step of stochastic gradient descent, PyTorch's formulas:
 ///   g = gradient + weight_decay * parameter
 ///   velocity = first_step ? g : momentum * velocity + (1 - dampening) * g     (when momentum != 0)
@@ -124,6 +135,12 @@ struct Table {
   /// NaN and infinities follow IEEE addition. f32 adds in blocks of a fixed size whose sums are combined in double.
   ReduceFunction sum[2];
   ReduceFunction sum_of_squares[2];
+  ReduceFunction sum_of_magnitudes[2];
+  /// Multiplied in double.
+  ReduceFunction prod[2];
+  /// Of booleans (one byte, 0 or 1): whether any is, or all are, 1.
+  ReduceFunction any;
+  ReduceFunction all;
   /// NaN if any element is NaN. n > 0.
   ReduceFunction max[2];
   ReduceFunction min[2];
@@ -139,6 +156,16 @@ struct Table {
   /// out[c] = sum over rows of x[r * row_stride + c], in double: the chunked form of `sum` with inner > 1. A chunk is
   /// any range of rows and of columns; results do not depend on the range of columns.
   void (*sum_columns_chunk[2])(const void* x, double* out, Index rows, Index row_stride, Index columns);
+
+  // ---- scans ----
+
+  void (*cumsum[2])(const ScanArguments& arguments);
+  void (*cumprod[2])(const ScanArguments& arguments);
+  /// out[k] = x[k] + coefficient[k] * out[k - 1]; reversed: out[k] = x[k] + coefficient[k + 1] * out[k + 1].
+  /// coefficient[0] is not read: the two are each other's transposes.
+  void (*linear_scan[2])(const ScanArguments& arguments);
+  /// out[k] = the product of all elements of the line but x[k]: the gradient of a product, exact with zeros.
+  void (*products_of_others[2])(const ScanArguments& arguments);
 
   // ---- matrix product ----
 

@@ -47,18 +47,7 @@ struct Extreme {
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     const Shape shape = w.shape(0);
     const Plan plan(shape, a.axis.mask(name, shape.ndim(), w.at()));
-    Tensor dx = scatter_add(reshape(g, a.index.shape()), a.index, 1, plan.n);
-    if (plan.is_permuted) {
-      Shape permuted = shape;
-      std::array<int, max_rank> inverse{};
-      for (int k = 0; k < plan.ndim; ++k) {
-        const int axis = plan.order[static_cast<std::size_t>(k)];
-        permuted[k] = shape[axis];
-        inverse[static_cast<std::size_t>(axis)] = k;
-      }
-      dx = permute(reshape(dx, permuted), std::span<const int>(inverse).first(static_cast<std::size_t>(plan.ndim)));
-    }
-    w.give(0, reshape(dx, shape));
+    w.give(0, plan.restore(scatter_add(reshape(g, a.index.shape()), a.index, 1, plan.n), shape));
   }
   static std::vector<Sample<Attributes>> samples() { return detail::reduce_samples<Attributes>(false); }
 

@@ -190,7 +190,21 @@ std::vector<Tensor> split(Arg x, std::initializer_list<std::int64_t> sizes, int 
 
 namespace detail {
 
-std::vector<OpDescription> join_ops() { return describe_ops<Concat, Stack>(); }
+std::vector<OpDescription> join_ops() {
+  using Tensors = std::vector<Tensor>;
+  std::vector<OpDescription> all = describe_ops<Concat, Stack>();
+  for (OpDescription& op :
+       describe_composites({{"split",
+                             "Parts of an axis, as views.",
+                             "",
+                             {{{sample_values({4, 6})}, [](const Tensors& in) { return stack(split(in[0], 3, 1)); }},
+                              {{sample_values({4, 6})}, [](const Tensors& in) {
+                                 return concat(split(in[0], {1, 0, 3}));
+                               }}}}})) {
+    all.push_back(std::move(op));
+  }
+  return all;
+}
 
 }  // namespace detail
 }  // namespace tapegrad

@@ -6,18 +6,18 @@
 #include "autograd/create.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce_plan.h"
-#include "autograd/ops/shape.h"
 
 namespace tapegrad {
 namespace {
 
-using detail::kept_shape;
 using detail::kernel_index;
 using detail::mask_of;
 using detail::nanoseconds_per_read;
 using detail::reduce_outer;
 using detail::reduce_samples;
-using detail::reduced_shape;
+using detail::ReduceAttributes;
+using detail::spread;
+using detail::update;
 using detail::with_type;
 using kernels::Primitive;
 using Plan = detail::ReducePlan;
@@ -94,35 +94,14 @@ Tensor sum_over(const Tensor& x, unsigned mask, const Shape& shape) {
   return y;
 }
 
-// y = primitive(y, b), with b one number.
-void update(Tensor& y, Primitive primitive, double b) {
-  const float b_f32 = static_cast<float>(b);
-  const void* operand = y.dtype() == f32 ? static_cast<const void*>(&b_f32) : &b;
-  const auto function = kernels::table().block[kernel_index(y.dtype())][static_cast<std::size_t>(primitive)];
-  const unsigned scalars = kernels::arity(primitive) == 2 ? 2 : 0;
-  function[scalars](y.data(), y.data(), operand, nullptr, static_cast<std::size_t>(y.size()));
-}
-
 // ---- ops ----
-
-struct ReduceAttributes {
-  Axes axis = Axes::all();
-  bool keepdims = false;
-};
-
-// A tensor of the reduced shape, broadcast along the reduced axes to the shape of the input.
-Tensor spread(const Tensor& reduced, const Shape& shape, unsigned mask) {
-  return expand(reshape(reduced, kept_shape(shape, mask)), shape);
-}
 
 struct Sum {
   static constexpr const char* name = "sum";
   static constexpr const char* doc = "The sum of the elements along axes.";
   using Attributes = ReduceAttributes;
   static constexpr Uses uses = {};
-  static Shape shape(const Inputs& x, const Attributes& a) {
-    return reduced_shape(x[0].shape(), mask_of(x, a.axis), a.keepdims);
-  }
+  static Shape shape(const Inputs& x, const Attributes& a) { return detail::reduction_shape(x, a); }
   static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
     return sum_over(x[0], mask_of(x, a.axis), shape);
   }
@@ -138,7 +117,7 @@ struct Mean {
   static constexpr const char* doc = "The mean of the elements along axes.";
   using Attributes = ReduceAttributes;
   static constexpr Uses uses = {};
-  static Shape shape(const Inputs& x, const Attributes& a) { return Sum::shape(x, a); }
+  static Shape shape(const Inputs& x, const Attributes& a) { return detail::reduction_shape(x, a); }
   static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
     const unsigned mask = mask_of(x, a.axis);
     const double count = static_cast<double>(Plan(x[0].shape(), mask).n);
@@ -157,36 +136,6 @@ struct Mean {
     const Shape shape = w.shape(0);
     const unsigned mask = a.axis.mask(name, shape.ndim(), w.at());
     w.give(0, spread(g / static_cast<double>(Plan(shape, mask).n), shape, mask));
-  }
-  static std::vector<Sample<Attributes>> samples() { return reduce_samples<Attributes>(false); }
-};
-
-struct Norm {
-  static constexpr const char* name = "norm";
-  static constexpr const char* doc = "The Euclidean norm along axes, sqrt(sum(x^2)).";
-  using Attributes = ReduceAttributes;
-  static constexpr Uses uses = {reads_input(0) | reads_output};
-  static Shape shape(const Inputs& x, const Attributes& a) {
-    if (!is_floating(x[0].dtype())) x.fail(describe(x[0]) + " has no norm", "convert it with to(f32)");
-    return Sum::shape(x, a);
-  }
-  static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
-    const Plan plan(x[0].shape(), mask_of(x, a.axis));
-    Tensor y = Tensor::empty(shape, x[0].dtype());
-    if (y.size() == 0) return y;
-    const auto sum_of_squares = kernels::table().sum_of_squares[kernel_index(y.dtype())];
-    reduce_outer(sum_of_squares, plan.arrange(x[0]), plan, y);
-    update(y, Primitive::sqrt, 0);
-    return y;
-  }
-  static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
-    // The inner choice keeps the division, and with it every further derivative, finite where the norm is 0.
-    static const auto over_norm = pointwise("over_norm", [](auto cotangent, auto norm) {
-      return where(norm == 0, 0, cotangent / where(norm == 0, 1, norm));
-    });
-    const Tensor& x = w.input(0);
-    const Shape kept = kept_shape(x.shape(), a.axis.mask(name, x.ndim(), w.at()));
-    w.give(0, x * reshape(over_norm(g, w.output()), kept));
   }
   static std::vector<Sample<Attributes>> samples() { return reduce_samples<Attributes>(false); }
 };
@@ -268,7 +217,6 @@ struct SumTo {
 
 Tensor sum(Arg x, const ReduceOptions& options) { return apply<Sum>({options.axis, options.keepdims}, x); }
 Tensor mean(Arg x, const ReduceOptions& options) { return apply<Mean>({options.axis, options.keepdims}, x); }
-Tensor norm(Arg x, const ReduceOptions& options) { return apply<Norm>({options.axis, options.keepdims}, x); }
 
 Tensor expand(Arg x, const Shape& shape) {
   const Tensor& from = detail::defined("expand", x);
@@ -282,9 +230,19 @@ Tensor sum_to(Arg x, const Shape& shape) {
 
 namespace detail {
 
+void update(Tensor& y, Primitive primitive, double b) {
+  const float b_f32 = static_cast<float>(b);
+  const void* operand = y.dtype() == f32 ? static_cast<const void*>(&b_f32) : &b;
+  const auto function = kernels::table().block[kernel_index(y.dtype())][static_cast<std::size_t>(primitive)];
+  const unsigned scalars = kernels::arity(primitive) == 2 ? 2 : 0;
+  function[scalars](y.data(), y.data(), operand, nullptr, static_cast<std::size_t>(y.size()));
+}
+
 std::vector<OpDescription> reduce_ops() {
-  std::vector<OpDescription> all = describe_ops<Sum, Mean, Norm, Expand, SumTo>();
-  std::ranges::move(extreme_ops(), std::back_inserter(all));
+  std::vector<OpDescription> all = describe_ops<Sum, Mean, Expand, SumTo>();
+  for (const auto part : {&extreme_ops, &statistics_ops, &fold_ops}) {
+    std::ranges::move(part(), std::back_inserter(all));
+  }
   return all;
 }
 

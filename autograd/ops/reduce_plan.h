@@ -4,6 +4,8 @@
 
 #include "autograd/kernels/table.h"
 #include "autograd/ops/elements.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/shape.h"
 
 namespace tapegrad::detail {
 
@@ -42,6 +44,18 @@ struct ReducePlan {
   std::span<const int> axes() const { return {order.data(), static_cast<std::size_t>(ndim)}; }
   // The elements of x in the order [outer, n, inner].
   Tensor arrange(const Tensor& x) const { return contiguous_elements(is_permuted ? permuted_view(x, axes()) : x); }
+  // Back from [outer, n, inner] to the shape of the input, in differentiable ops.
+  Tensor restore(const Tensor& arranged, const Shape& shape) const {
+    if (!is_permuted) return reshape(arranged, shape);
+    Shape permuted = shape;
+    std::array<int, max_rank> inverse{};
+    for (int k = 0; k < ndim; ++k) {
+      const int axis = order[static_cast<std::size_t>(k)];
+      permuted[k] = shape[axis];
+      inverse[static_cast<std::size_t>(axis)] = k;
+    }
+    return permute(reshape(arranged, permuted), std::span<const int>(inverse).first(static_cast<std::size_t>(ndim)));
+  }
 };
 
 inline Shape kept_shape(const Shape& shape, unsigned mask) {
@@ -62,6 +76,25 @@ inline Shape reduced_shape(const Shape& shape, unsigned mask, bool keepdims) {
 }
 
 inline unsigned mask_of(const Inputs& x, const Axes& axis) { return axis.mask(x.op(), x[0].ndim(), x.at()); }
+
+// A tensor of the reduced shape, broadcast along the reduced axes to the shape of the input.
+inline Tensor spread(const Tensor& reduced, const Shape& shape, unsigned mask) {
+  return expand(reshape(reduced, kept_shape(shape, mask)), shape);
+}
+
+struct ReduceAttributes {
+  Axes axis = Axes::all();
+  bool keepdims = false;
+};
+
+// Shape rule of reductions that keep or drop axes.
+template <class Attributes>
+Shape reduction_shape(const Inputs& x, const Attributes& a) {
+  return reduced_shape(x[0].shape(), mask_of(x, a.axis), a.keepdims);
+}
+
+// y = primitive(y, b), with b one number.
+void update(Tensor& y, kernels::Primitive primitive, double b);
 
 // Calls a kernel for ranges of the outer axis.
 inline void reduce_outer(kernels::ReduceFunction function, const Tensor& x, const ReducePlan& plan, Tensor& y) {

@@ -2,11 +2,16 @@
 //
 // This program puts itself before malloc and its relatives, operator new included (which calls them), and counts.
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <new>
 #include <numeric>
 
+#include "autograd/ops/arrange.h"
+#include "autograd/ops/diagonal.h"
+#include "autograd/ops/pad.h"
+#include "autograd/ops/scan.h"
 #include "autograd/random.h"
 #include "autograd/thread_pool.h"
 #include "nn/batches.h"
@@ -240,6 +245,28 @@ TEST_CASE("no heap allocation from the third step on: a gradient penalty by a ne
       }
       const Tensor loss = mean(square(norm(slope, {.axis = 1}) - 1)) + cross_entropy(task.net(x), task.labels);
       sgd.step(tape.gradient(loss, task.net));
+    }));
+  }
+  CHECK(std::vector<long>(counts.begin() + 2, counts.end()) == std::vector<long>(10, 0));
+}
+
+TEST_CASE("no heap allocation from the third step on: reductions, scans and rearrangements", "[malloc]") {
+  const Tensor start = random::uniform({12, 40});
+  std::vector<long> counts;
+  counts.reserve(100);
+  for (int step = 0; step < 12; ++step) {
+    counts.push_back(allocations_of([&] {
+      Tape tape;
+      Tensor x = start;
+      tape.watch(x);
+      Tensor rows = var(x, {.axis = 1}) + stddev(x, {.axis = 1}) + logsumexp(x, {.axis = 1}) + prod(x, {.axis = 1});
+      for (const double ord : {1.0, 2.0, HUGE_VAL}) rows += norm(x, {.axis = 1, .ord = ord});
+      const Tensor moved =
+          flip(roll(x, {1, 2}, {0, 1}), 1) + tril(x, 3) + cumsum(x) + cumprod(x, 0) + linear_scan(x, x);
+      const Tensor larger = tile(pad(x, {{1, 1}, {2, 0}}), {1, 2});
+      const Tensor mirrored = repeat(pad(x, {{1, 0}, {0, 3}}, {.mode = PadMode::reflect}), 2, 0);
+      const Tensor loss = mean(rows) + mean(moved) + mean(larger) + mean(mirrored) + mean(diagonal(x, {.offset = 2}));
+      tape.gradient(where(any(x > 2), loss * 2, loss), x);
     }));
   }
   CHECK(std::vector<long>(counts.begin() + 2, counts.end()) == std::vector<long>(10, 0));

@@ -1,4 +1,5 @@
 // Reductions against plain loops, their gradients, and what bad input says.
+#include <cmath>
 #include <limits>
 
 #include "autograd/thread_pool.h"
@@ -78,7 +79,7 @@ TEST_CASE("sum, mean, max, min and norm agree with plain loops over every choice
       CHECK(sum(x, keep).dtype() == type);
       CHECK(is_close(sum(x, keep), total, tolerance * std::sqrt(count)));
       CHECK(is_close(mean(x, keep), total / count, tolerance));
-      CHECK(is_close(norm(x, keep), sqrt(squares), tolerance * std::sqrt(count)));
+      CHECK(is_close(norm(x, {.axis = axis, .keepdims = true}), sqrt(squares), tolerance * std::sqrt(count)));
       CHECK(same_bits(max(x, keep).to(f64),
                       fold(x, mask, -9, [](long double s, double e) { return std::max<long double>(s, e); })));
       CHECK(same_bits(min(x, keep).to(f64),
@@ -186,12 +187,21 @@ TEST_CASE("NaN is passed on by every reduction") {
     Tensor x = irregular({3, 40}, 1, f64);
     x.span<double>()[50] = not_a_number;
     const Tensor y = x.to(type);
-    for (auto* reduce : {&sum, &mean, &max, &min, &norm}) {
-      CHECK(std::isnan((*reduce)(y, {}).item()));
-      const Tensor rows = (*reduce)(y, {.axis = 1});
+    const auto passes_on = [&](auto reduce) {
+      CHECK(std::isnan(reduce(y, Axes::all()).item()));
+      const Tensor rows = reduce(y, 1);
       CHECK_FALSE(std::isnan(rows.at({0})));
       CHECK(std::isnan(rows.at({1})));
-      CHECK(std::isnan((*reduce)(y, {.axis = 0}).at({10})));
+      CHECK(std::isnan(reduce(y, 0).at({10})));
+    };
+    for (auto* reduce : {&sum, &mean, &max, &min, &prod, &logsumexp}) {
+      passes_on([&](const Tensor& t, const Axes& axis) { return (*reduce)(t, {.axis = axis}); });
+    }
+    for (auto* reduce : {&var, &stddev}) {
+      passes_on([&](const Tensor& t, const Axes& axis) { return (*reduce)(t, {.axis = axis}); });
+    }
+    for (const double ord : {1.0, 2.0, HUGE_VAL}) {
+      passes_on([&](const Tensor& t, const Axes& axis) { return norm(t, {.axis = axis, .ord = ord}); });
     }
   }
 }

@@ -79,6 +79,12 @@ void count_kernel_calls() {
   if (!counts().empty()) return;
   count_pair<&Table::sum>(table, "sum");
   count_pair<&Table::sum_of_squares>(table, "sum_of_squares");
+  count_pair<&Table::sum_of_magnitudes>(table, "sum_of_magnitudes");
+  count_pair<&Table::prod>(table, "prod");
+  count_pair<&Table::cumsum>(table, "cumsum");
+  count_pair<&Table::cumprod>(table, "cumprod");
+  count_pair<&Table::linear_scan>(table, "linear_scan");
+  count_pair<&Table::products_of_others>(table, "products_of_others");
   count_pair<&Table::max>(table, "max");
   count_pair<&Table::min>(table, "min");
   count_pair<&Table::max_index>(table, "max_index");

@@ -42,6 +42,7 @@ void check_reduction(ReduceFunction function, F step) {
 
 const auto add = [](double sum, double value, Index) { return sum + value; };
 const auto add_square = [](double sum, double value, Index) { return sum + value * value; };
+const auto add_magnitude = [](double sum, double value, Index) { return sum + std::abs(value); };
 const auto larger = [](double best, double value, Index i) { return i == 0 ? value : std::max(best, value); };
 const auto smaller = [](double best, double value, Index i) { return i == 0 ? value : std::min(best, value); };
 
@@ -50,6 +51,7 @@ const auto smaller = [](double best, double value, Index i) { return i == 0 ? va
 TEMPLATE_TEST_CASE("reduce: sums and extremes of every shape", "[kernels][reduce]", float, double) {
   check_reduction<TestType>(table().sum[type<TestType>], add);
   check_reduction<TestType>(table().sum_of_squares[type<TestType>], add_square);
+  check_reduction<TestType>(table().sum_of_magnitudes[type<TestType>], add_magnitude);
   check_reduction<TestType>(table().max[type<TestType>], larger);
   check_reduction<TestType>(table().min[type<TestType>], smaller);
 }
