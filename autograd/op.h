@@ -6,10 +6,10 @@
 //     static constexpr const char* doc = "y[i, j] = a[i] b[j]";
 //     using Attributes = NoAttributes;                                  // or a struct: copied into the tape
 //     static constexpr Uses uses = {reads_input(1), reads_input(0)};    // what the gradient of each input reads
-//     static Shape shape(const Inputs& x, const Attributes&);           // the result's shape; x.fail(...) for bad
-//     input static Tensor forward(const Inputs& x, Attributes&, const Shape&); static void vjp(Walk& w, const
-//     Attributes&, const Tensor& g);     // w.give(k, ...), in differentiable ops static
-//     std::vector<Sample<Attributes>> samples();                 // f64 inputs for the gradient checks
+//     static Shape shape(const Inputs& x, const Attributes&);           // of the result; x.fail(...) for bad inputs
+//     static Tensor forward(const Inputs& x, Attributes&, const Shape&);
+//     static void vjp(Walk& w, const Attributes&, const Tensor& g);     // w.give(k, ...), in differentiable ops
+//     static std::vector<Sample<Attributes>> samples();                 // f64 inputs for the gradient checks
 //   };
 //   Tensor outer(Arg a, Arg b) { return apply<Outer>({}, a, b); }
 //
@@ -61,12 +61,28 @@ struct OpSample {
   std::function<Tensor(const std::vector<Tensor>&)> apply;
 };
 
+enum class OpKind : std::uint8_t {
+  structured,  // one struct with a rule of its own
+  pointwise,   // one traced formula
+  composite    // a function of other differentiable ops, without an entry of its own on the tape
+};
+
 /// What the generated tests and pages know of an op.
 struct OpDescription {
   const char* name;
   const char* doc;
-  std::string formula;                 // of a pointwise op
+  std::string formula;                 // of a pointwise op, or as a composite one states it
   std::vector<std::string> gradients;  // of a pointwise op: one formula per input
+  std::vector<OpSample> samples;
+  OpKind kind = OpKind::structured;
+};
+
+/// The description of a function that is composed of differentiable ops, so that the generated tests and pages have it
+/// like any other op: `{"flip", "...", "y[i] = x[n - 1 - i]", {{{x}, [](const auto& x) { return flip(x[0]); }}}}`.
+struct Composite {
+  const char* name;
+  const char* doc;
+  const char* formula;
   std::vector<OpSample> samples;
 };
 
@@ -170,7 +186,7 @@ inline DType number_type(std::initializer_list<const Arg*> args) {
 template <class F>
 OpDescription describe_op() {
   static_assert(check_op<F>());
-  OpDescription d{F::name, F::doc, {}, {}, {}};
+  OpDescription d{F::name, F::doc, {}, {}, {}, OpKind::structured};
   for (auto& sample : F::samples()) {
     d.samples.push_back({sample.inputs, [attributes = sample.attributes](const std::vector<Tensor>& inputs) {
                            std::vector<const Tensor*> x;
@@ -206,6 +222,13 @@ Tensor apply_to_all(typename F::Attributes attributes, std::span<const Tensor> t
 template <class... F>
 std::vector<OpDescription> describe_ops() {
   return {detail::describe_op<F>()...};
+}
+
+/// ... and of its composite functions.
+inline std::vector<OpDescription> describe_composites(std::initializer_list<Composite> list) {
+  std::vector<OpDescription> all;
+  for (const Composite& c : list) all.push_back({c.name, c.doc, c.formula, {}, c.samples, OpKind::composite});
+  return all;
 }
 
 }  // namespace tapegrad

@@ -194,7 +194,7 @@ Tensor draw(const Domain& d, const Shape& shape, std::uint64_t seed) {
 OpDescription describe(const char* doc, const PointwiseOp& op, std::span<const Domain> domain) {
   const auto count = static_cast<std::size_t>(op.inputs());
   static const std::vector<std::string> names[] = {{}, {"x"}, {"a", "b"}, {"a", "b", "c"}};
-  OpDescription d{op.name, doc, program::to_string(op.program(), names[count]), {}, {}};
+  OpDescription d{op.name, doc, program::to_string(op.program(), names[count]), {}, {}, OpKind::pointwise};
   for (std::size_t k = 0; k < count; ++k) {
     const program::Derivative g = program::differentiate(op.program(), 1u << k);
     d.gradients.push_back(program::to_string(g.program, program::source_names(g, op.program(), names[count])));

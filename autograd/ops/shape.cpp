@@ -339,9 +339,38 @@ Tensor Tensor::to(DType type, SourceLocation at) const {
 }
 
 namespace detail {
+namespace {
+
+using Tensors = std::vector<Tensor>;
+
+std::vector<OpDescription> composites() {
+  const Tensor x = sample_values({2, 1, 3, 1});
+  const Tensor turned = swapped_view(x, 0, 2);
+  return describe_composites({{"flatten",
+                               "The axes from one on joined into one.",
+                               "",
+                               {{{x}, [](const Tensors& in) { return flatten(in[0]); }},
+                                {{turned}, [](const Tensors& in) { return flatten(in[0], 1); }},
+                                {{sample_values({})}, [](const Tensors& in) { return flatten(in[0]); }},
+                                {{sample_values({2, 0, 3})}, [](const Tensors& in) { return flatten(in[0], -2); }}}},
+                              {"squeeze",
+                               "Axes of size 1 removed.",
+                               "",
+                               {{{x}, [](const Tensors& in) { return squeeze(in[0]); }},
+                                {{turned}, [](const Tensors& in) { return squeeze(in[0], {1}); }}}},
+                              {"unsqueeze",
+                               "An axis of size 1 inserted.",
+                               "",
+                               {{{x}, [](const Tensors& in) { return unsqueeze(in[0], 0); }},
+                                {{turned}, [](const Tensors& in) { return unsqueeze(in[0], -1); }},
+                                {{sample_values({})}, [](const Tensors& in) { return unsqueeze(in[0], 0); }}}}});
+}
+
+}  // namespace
 
 std::vector<OpDescription> shape_ops() {
   std::vector<OpDescription> all = describe_ops<Reshape, Permute, Transpose, Slice, SliceTranspose, Contiguous, To>();
+  std::ranges::move(composites(), std::back_inserter(all));
   std::ranges::move(join_ops(), std::back_inserter(all));
   return all;
 }

@@ -124,7 +124,7 @@ std::vector<WallCase> wall_cases(const OpDescription& op) {
     add_changed(cases, sample, sliced_layout, "every second element, backwards");
   }
   add_large(cases, op);
-  if (op.formula.empty()) return cases;
+  if (op.kind != OpKind::pointwise) return cases;
   const auto matrix = std::find_if(op.samples.begin(), op.samples.end(), is_matrix_sample);
   if (matrix != op.samples.end()) add_broadcasts(cases, *matrix);
   return cases;
