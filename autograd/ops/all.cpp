@@ -8,12 +8,14 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
+#include "autograd/ops/sort.h"
 
 namespace tapegrad::detail {
 
 std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
-  for (const auto family : {&pointwise_ops, &reduce_ops, &shape_ops, &matmul_ops, &index_ops, &softmax_ops}) {
+  for (const auto family :
+       {&pointwise_ops, &reduce_ops, &shape_ops, &matmul_ops, &index_ops, &sort_ops, &softmax_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));
   }
