@@ -2,7 +2,9 @@
 // Everything. Small programs include this; larger ones include the headers that they use.
 #include "autograd/create.h"
 #include "autograd/gradcheck.h"
+#include "autograd/ops/einsum.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/linalg.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"

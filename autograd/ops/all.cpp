@@ -2,7 +2,9 @@
 
 #include <iterator>
 
+#include "autograd/ops/einsum.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/linalg.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
@@ -14,8 +16,8 @@ namespace tapegrad::detail {
 
 std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
-  for (const auto family :
-       {&pointwise_ops, &reduce_ops, &shape_ops, &matmul_ops, &index_ops, &sort_ops, &softmax_ops}) {
+  for (const auto family : {&pointwise_ops, &reduce_ops, &shape_ops, &matmul_ops, &einsum_ops, &linalg_ops, &index_ops,
+                            &sort_ops, &softmax_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));
   }
