@@ -5,6 +5,7 @@
 #include "autograd/ops/einsum.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/linalg.h"
+#include "autograd/ops/losses.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"

@@ -5,6 +5,7 @@
 #include "autograd/ops/einsum.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/linalg.h"
+#include "autograd/ops/losses.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
@@ -17,7 +18,7 @@ namespace tapegrad::detail {
 std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
   for (const auto family : {&pointwise_ops, &reduce_ops, &shape_ops, &matmul_ops, &einsum_ops, &linalg_ops, &index_ops,
-                            &sort_ops, &softmax_ops}) {
+                            &sort_ops, &softmax_ops, &cross_entropy_ops, &loss_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));
   }

@@ -3,7 +3,7 @@
 #include "autograd/ops/index.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
-#include "autograd/ops/softmax.h"
+#include "autograd/ops/losses.h"
 #include "tests/autograd/gradcheck_support.h"
 #include "tests/catch.h"
 #include "tests/error_of.h"
