@@ -1,5 +1,6 @@
 #include "autograd/ops/linalg.h"
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 
@@ -16,6 +17,8 @@ namespace {
 
 // A multiply-add inside a dot product or a row update of moderate length.
 constexpr double nanoseconds_per_multiply_add = 0.1;
+// Right-hand sides are solved in strips: wide enough for registers, narrow enough for the caches.
+constexpr std::int64_t strip_columns = 64;
 
 // ---- shapes ----
 
@@ -155,7 +158,7 @@ struct SolveTriangular {
             {{matrix({1, 1}), right({1, 1})}, {}},
             {{matrix({0, 0}), right({0, 2})}, {}},
             {{matrix({2, 2}), right({2, 0})}, {}},
-            {{matrix({40, 40}), right({40, 50})}, {}},
+            {{matrix({40, 40}), right({40, 130})}, {}},
             {{matrix({20, 10, 10}), right({20, 10, 9})}, {.upper = true}}};
   }
 
@@ -189,11 +192,15 @@ struct SolveTriangular {
       x.fail("the matrix" + place_text(batch, position) + " is singular: number " + std::to_string(zero) +
              " of its diagonal is 0");
     }
-    // Threads take columns of every matrix, or whole matrices: the bits are the same.
+    // Threads take columns of one matrix, or whole matrices: the bits are the same.
     const double cost = nanoseconds_per_multiply_add * static_cast<double>(n * n) / 2;
     if (batch.size() == 1) {
-      detail::for_ranges(
-          width, cost, [&](std::int64_t begin, std::int64_t end) { matrix(0).solve(y.data<T>(), width, begin, end); });
+      const std::int64_t strips = (width + strip_columns - 1) / strip_columns;
+      detail::for_ranges(strips, cost * strip_columns, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          matrix(0).solve(y.data<T>(), width, i * strip_columns, std::min((i + 1) * strip_columns, width));
+        }
+      });
       return;
     }
     detail::for_ranges(batch.size(), cost * static_cast<double>(width), [&](std::int64_t begin, std::int64_t end) {
