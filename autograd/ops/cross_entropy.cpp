@@ -236,7 +236,7 @@ void check_not_empty(const Inputs& x, const char* scores, Reduction reduction) {
 
 void check_smoothing(const Inputs& x, double smoothing) {
   if (smoothing >= 0 && smoothing <= 1) return;
-  x.fail("label_smoothing is " + std::to_string(smoothing) + ", not from 0 to 1");
+  x.fail("label_smoothing is " + detail::decimal_text(smoothing) + ", not from 0 to 1");
 }
 
 Tensor cross_entropy_of_labels(const Inputs& x, const CrossEntropyOptions& o) {

@@ -231,13 +231,11 @@ struct Cholesky {
     return y;
   }
   // With P = tril(L^T g), its diagonal halved, and S = L^-T P L^-1, the lower triangle of a gets S + S^T, its diagonal
-  // halved. The part of g above the diagonal, where L is 0 whatever a is, has no say.
+  // halved. What g has above the diagonal, where L is 0 whatever a is, stays above it in L^T g and has no say.
   static void vjp(Walk& w, const Attributes&, const Tensor& g) {
     const Tensor& factor = w.output();
-    const std::int64_t n = factor.shape().back();
-    const Tensor lower = triangle(n, 1, 1, 0, g.dtype());
-    const Tensor half = triangle(n, 1, 0.5, 0, g.dtype());
-    const Tensor p = matmul(transpose(factor), g * lower) * half;
+    const Tensor half = triangle(factor.shape().back(), 1, 0.5, 0, g.dtype());
+    const Tensor p = matmul(transpose(factor), g) * half;
     const auto solve = [&](const Tensor& b) { return solve_triangular(factor, b, {.transpose = true}); };
     const Tensor s = solve(transpose(solve(p)));
     w.give(0, (s + transpose(s)) * half);

@@ -1,5 +1,7 @@
 #include "autograd/ops/losses.h"
 
+#include <cstdio>
+
 #include "autograd/ops/elements.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
@@ -54,7 +56,7 @@ void check_signs(const Call& call, const Arg& target) {
   for (std::int64_t i = 0; i < values.size(); ++i) {
     const double t = values.data<double>()[i];
     if (t == 1 || t == -1) continue;
-    call.fail("target " + std::to_string(t) + " at position " + detail::position_text(given.shape(), i) +
+    call.fail("target " + detail::decimal_text(t) + " at position " + detail::position_text(given.shape(), i) +
                   " is neither 1 nor -1",
               "targets of 0 and 1 become those as 2 * target - 1");
   }
@@ -65,7 +67,7 @@ void check_probabilities(const Call& call) {
   const auto check = [&]<class T>(const T* p, const Tensor& x) {
     for (std::int64_t i = 0; i < x.size(); ++i) {
       if (!(p[i] < 0 || p[i] > 1)) continue;
-      call.fail("prediction " + std::to_string(p[i]) + " at position " + detail::position_text(x.shape(), i) +
+      call.fail("prediction " + detail::decimal_text(p[i]) + " at position " + detail::position_text(x.shape(), i) +
                     " is not a probability",
                 "bce_logits takes numbers of any size");
     }
@@ -100,7 +102,7 @@ Tensor huber(Arg x, Arg target, const HuberOptions& options) {
     return where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta));
   });
   const Call call("huber", x, target);
-  if (!(options.delta > 0)) call.fail("delta is " + std::to_string(options.delta) + ", not above 0");
+  if (!(options.delta > 0)) call.fail("delta is " + detail::decimal_text(options.delta) + ", not above 0");
   return call.reduce(formula(call.x(), target, options.delta), options.reduction);
 }
 
@@ -110,7 +112,7 @@ Tensor smooth_l1(Arg x, Arg target, const SmoothL1Options& options) {
     return where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta);
   });
   const Call call("smooth_l1", x, target);
-  if (!(options.beta >= 0)) call.fail("beta is " + std::to_string(options.beta) + ", below 0");
+  if (!(options.beta >= 0)) call.fail("beta is " + detail::decimal_text(options.beta) + ", below 0");
   if (options.beta == 0) return l1(call.x(), target, {.reduction = options.reduction});
   return call.reduce(formula(call.x(), target, options.beta), options.reduction);
 }
@@ -119,10 +121,9 @@ Tensor smooth_l1(Arg x, Arg target, const SmoothL1Options& options) {
 
 Tensor bce(Arg x, Arg target, const BceOptions& options) {
   static const auto formula = pointwise("bce", [](auto p, auto t, auto weight) {
-    // Where a logarithm is held at -100 its argument is replaced too, so that its slope stays finite.
     constexpr double least = 3.720075976020836e-44;  // exp(-100)
-    const auto log_p = where(p > least, log(where(p > least, p, 1)), -100);
-    const auto log_q = where(p < 1, log1p(-where(p < 1, p, 0)), -100);
+    const auto log_p = where(p > least, log(p), -100);
+    const auto log_q = where(p < 1, log1p(-p), -100);
     return weight * -(t * log_p + (1 - t) * log_q);
   });
   const Call call("bce", x, target);
@@ -143,8 +144,7 @@ Tensor bce_logits(Arg x, Arg target, const BceLogitsOptions& options) {
 }
 
 Tensor kl_div(Arg x, Arg target, const KlDivOptions& options) {
-  static const auto plain =
-      pointwise("kl_div", [](auto a, auto t) { return where(t > 0, t * (log(where(t > 0, t, 1)) - a), 0); });
+  static const auto plain = pointwise("kl_div", [](auto a, auto t) { return where(t > 0, t * (log(t) - a), 0); });
   static const auto of_logarithms = pointwise("kl_div", [](auto a, auto t) { return exp(t) * (t - a); });
   const Call call("kl_div", x, target);
   return call.reduce(options.log_target ? of_logarithms(call.x(), target) : plain(call.x(), target), options.reduction);
@@ -197,7 +197,7 @@ Tensor triplet(Arg anchor, Arg positive, Arg negative, const TripletOptions& opt
   call.check_equal(positive, "positives");
   call.check_equal(negative, "negatives");
   if (call.predictions().ndim() == 0) call.fail("the tensors are 0-dim and have no axis of features");
-  if (!(options.p >= 1)) call.fail("p is " + std::to_string(options.p) + ", below 1");
+  if (!(options.p >= 1)) call.fail("p is " + detail::decimal_text(options.p) + ", below 1");
   const auto distance = [&](const Arg& a, const Arg& b) {
     const Tensor d = a - b + options.eps;
     const ReduceOptions along{.axis = -1};
@@ -212,6 +212,12 @@ Tensor triplet(Arg anchor, Arg positive, Arg negative, const TripletOptions& opt
 }
 
 namespace detail {
+
+std::string decimal_text(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", x);
+  return text;
+}
 
 Tensor reduce_loss(const char* name, Tensor losses, Reduction reduction, SourceLocation at) {
   if (reduction == Reduction::none) return losses;

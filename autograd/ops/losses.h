@@ -4,6 +4,7 @@
 // Predictions and targets have equal shapes unless a loss says otherwise: [b] and [b, 1] would broadcast to [b, b]
 // without a warning, so they throw. Predictions are f32 or f64; targets may be integers or booleans too. The mean is
 // over all elements of the unreduced loss; over none it throws. Targets are differentiable as well.
+#include <string>
 #include <vector>
 
 #include "autograd/op.h"
@@ -126,6 +127,9 @@ struct CrossEntropyOptions {
 Tensor cross_entropy(Arg logits, Arg target, const CrossEntropyOptions& options = {});
 
 namespace detail {
+
+/// "0.7": a number in a message.
+std::string decimal_text(double x);
 
 /// The mean or the sum of an unreduced loss, or itself.
 Tensor reduce_loss(const char* name, Tensor losses, Reduction reduction, SourceLocation at);
