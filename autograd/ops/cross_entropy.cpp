@@ -129,8 +129,9 @@ void check_scores(const Inputs& x, const char* scores) {
   if (!is_floating(x[0].dtype())) {
     x.fail(std::string("the ") + scores + " are " + describe(x[0]), "convert them with to(f32)");
   }
-  if (x[0].ndim() == 0)
+  if (x[0].ndim() == 0) {
     x.fail(std::string("the ") + scores + " are " + describe(x[0]) + " and have no axis of classes");
+  }
 }
 
 void check_labels(const Inputs& x, const char* scores, bool may_be_probabilities) {

@@ -166,6 +166,7 @@ Tensor cosine_similarity(Arg x, Arg y, const CosineSimilarityOptions& options) {
   const Call call("cosine_similarity", x);
   const ReduceOptions along{.axis = options.axis};
   const Tensor& other = detail::defined("cosine_similarity", y);
+  if (!is_floating(other.dtype())) call.fail("y is " + describe(other), "convert it with to(f32)");
   const Shape shape = broadcast_shapes("cosine_similarity", call.predictions().shape(), other.shape(), x.at());
   normalize_axis("cosine_similarity", options.axis, shape.ndim(), x.at());
   const Tensor a = expand(call.x(), shape);

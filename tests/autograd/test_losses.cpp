@@ -345,6 +345,8 @@ TEST_CASE("margin losses say what does not fit") {
   CHECK(error_of([&] { cosine_similarity(x, zeros({4})); }) ==
         "cosine_similarity: shapes [2, 3] and [4] do not broadcast: axis -1 has 3 and 4, at here; sizes, counted from "
         "the last axis, must be equal or 1");
+  CHECK(error_of([&] { cosine_similarity(x, zeros({3}, i64)); }) ==
+        "cosine_similarity: y is i64[3], at here; convert it with to(f32)");
   CHECK(error_of([&] { cosine_similarity(x, x, {.axis = 2}); }) ==
         "cosine_similarity: axis 2 is out of range, at here; a tensor of 2 axes has axes -2 to 1");
   CHECK(error_of([&] { triplet(x, x, zeros({3})); }) ==
