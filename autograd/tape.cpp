@@ -253,7 +253,7 @@ void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& 
   if (first <= last) {
     detail::push_slots(last - first + 1);
     for (const Target& t : targets) {
-      if (t.index) record.slots[guard.base + t.index - first] = detail::slot_flags;
+      if (t.index) record.slots[guard.base + t.index - first] = detail::needed_flag | detail::target_flag;
     }
     detail::mark_between(std::max(first, begin_), first, last, guard.base);
     if (record.slots[guard.base + last - first]) walk_back(y, first, last, guard.base, options.seed);

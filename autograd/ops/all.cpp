@@ -4,7 +4,10 @@
 
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/diagonal.h"
+#include "autograd/ops/einsum.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/linalg.h"
+#include "autograd/ops/losses.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pad.h"
 #include "autograd/ops/pointwise.h"
@@ -12,13 +15,15 @@
 #include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
+#include "autograd/ops/sort.h"
 
 namespace tapegrad::detail {
 
 std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
-  for (const auto family : {&pointwise_ops, &reduce_ops, &scan_ops, &shape_ops, &arrange_ops, &pad_ops, &diagonal_ops,
-                            &matmul_ops, &index_ops, &softmax_ops}) {
+  for (const auto family :
+       {&pointwise_ops, &reduce_ops, &scan_ops, &shape_ops, &arrange_ops, &pad_ops, &diagonal_ops, &matmul_ops,
+        &einsum_ops, &linalg_ops, &index_ops, &sort_ops, &softmax_ops, &cross_entropy_ops, &loss_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));
   }

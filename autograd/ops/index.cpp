@@ -1,10 +1,13 @@
 #include "autograd/ops/index.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "autograd/create.h"
 #include "autograd/kernels/table.h"
 #include "autograd/ops/elements.h"
+#include "autograd/ops/pointwise.h"
+#include "autograd/ops/shape.h"
 
 namespace tapegrad {
 namespace {
@@ -292,6 +295,15 @@ Tensor scatter_add(Arg values, Arg index, int axis, std::int64_t size) {
 
 Tensor take(Arg x, Arg index, int axis) { return apply<Take>({axis}, x, Arg(index_tensor(index), index.at())); }
 
+Tensor index_select(Arg x, Arg index, int axis) {
+  const Tensor& positions = index_tensor(index);
+  if (positions.defined() && positions.ndim() != 1) {
+    detail::fail_op("index_select", "the index is " + describe(positions) + ", not 1-d", x.at(),
+                    "take() has an index of any shape");
+  }
+  return take(x, index, axis);
+}
+
 Tensor take_transpose(Arg values, Arg index, int axis, std::int64_t size) {
   return apply<TakeTranspose>({axis, size}, values, Arg(index_tensor(index), index.at()));
 }
@@ -321,9 +333,60 @@ Tensor one_hot(Arg labels, std::int64_t classes, DType type) {
   return y;
 }
 
-namespace detail {
+namespace {
 
-std::vector<OpDescription> index_ops() { return describe_ops<Gather, ScatterAdd, Take, TakeTranspose>(); }
+void check_fits(const Tensor& x, const Tensor& other, const char* what, SourceLocation at) {
+  if (broadcast_shapes("masked_fill", x.shape(), other.shape(), at) == x.shape()) return;
+  detail::fail_op("masked_fill", std::string(what) + " " + describe(other) + " does not broadcast to " + describe(x),
+                  at);
+}
+
+}  // namespace
+
+Tensor masked_fill(Arg x, Arg mask, Arg value) {
+  const Tensor& from = detail::defined("masked_fill", x);
+  const Tensor& chosen = detail::defined("masked_fill", mask);
+  if (chosen.dtype() != boolean) {
+    detail::fail_op("masked_fill", "the mask is " + describe(chosen), x.at(),
+                    "compare, as in mask != 0, or convert it with to(boolean)");
+  }
+  check_fits(from, chosen, "the mask", x.at());
+  const Tensor& filling = value.tensor(from.dtype());
+  check_fits(from, filling, "the value", x.at());
+  return where(Arg(chosen, x.at()), filling, x);
+}
+
+namespace detail {
+namespace {
+
+std::vector<OpDescription> composites() {
+  using Tensors = std::vector<Tensor>;
+  const Tensor x = sample_values({3, 4});
+  const Tensor mask = sample_values({3, 4}, 3) > 0;
+  const Tensor row = Tensor::from({true, false, false, true});
+  return describe_composites(
+      {{"index_select",
+        "take with a 1-d index.",
+        "y[i] = x[index[i]]",
+        {{{x, indices({2, 0, -1}, {3})}, [](const Tensors& in) { return index_select(in[0], in[1]); }},
+         {{x, indices({3, 3}, {2})}, [](const Tensors& in) { return index_select(in[0], in[1], 1); }}}},
+       {"masked_fill",
+        "A value where a mask holds, x elsewhere.",
+        "mask ? value : x",
+        {{{x, sample_values({}, 2)}, [mask](const Tensors& in) { return masked_fill(in[0], mask, in[1]); }},
+         {{x, sample_values({4}, 2)}, [mask](const Tensors& in) { return masked_fill(in[0], mask, in[1]); }},
+         {{x}, [row](const Tensors& in) { return masked_fill(in[0], row, -1); }},
+         {{swapped_view(x, 0, 1), mask},
+          [](const Tensors& in) { return masked_fill(in[0], transpose(in[1]), 0.5); }}}}});
+}
+
+}  // namespace
+
+std::vector<OpDescription> index_ops() {
+  std::vector<OpDescription> all = describe_ops<Gather, ScatterAdd, Take, TakeTranspose>();
+  std::ranges::move(composites(), std::back_inserter(all));
+  return all;
+}
 
 }  // namespace detail
 }  // namespace tapegrad

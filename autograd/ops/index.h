@@ -19,6 +19,9 @@ Tensor scatter_add(Arg values, Arg index, int axis, std::int64_t size);
 /// the axes of `index`. x [n, d] and index [b, t] give [b, t, d]. Differentiable in x.
 Tensor take(Arg x, Arg index, int axis = 0);
 
+/// take with a 1-d index, under PyTorch's name: x [n, d] and index [b] give [b, d]. Throws for an index of other rank.
+Tensor index_select(Arg x, Arg index, int axis = 0);
+
 /// The transpose of take: adds the slices of `values`, which has `index`'s axes at position `axis`, into zeros of that
 /// size. values [b, t, d] and index [b, t] give [size, d]. Repeated indices add up in order. Differentiable in values.
 Tensor take_transpose(Arg values, Arg index, int axis, std::int64_t size);
@@ -26,6 +29,11 @@ Tensor take_transpose(Arg values, Arg index, int axis, std::int64_t size);
 /// 1 at the label and 0 elsewhere: labels [b] give [b, classes]. Not differentiable. Here a negative label is out of
 /// range.
 Tensor one_hot(Arg labels, std::int64_t classes, DType type = f32);
+
+/// `value` where the boolean mask holds, x elsewhere. The mask is broadcast to x's shape, `value` (a number or a tensor)
+/// too. Differentiable in x and in value; infinite values are fine: masked_fill(scores, mask, -INFINITY). Throws for a
+/// mask that is not boolean, or that x's shape cannot hold.
+Tensor masked_fill(Arg x, Arg mask, Arg value);
 
 namespace detail {
 std::vector<OpDescription> index_ops();

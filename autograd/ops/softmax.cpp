@@ -2,10 +2,8 @@
 
 #include "autograd/kernels/table.h"
 #include "autograd/ops/elements.h"
-#include "autograd/ops/index.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
-#include "autograd/ops/shape.h"
 
 namespace tapegrad {
 namespace {
@@ -159,156 +157,19 @@ struct LogSoftmax {
   static std::vector<Sample<Attributes>> samples() { return axis_samples(); }
 };
 
-// ---- cross-entropy ----
-
-struct CrossEntropyAttributes {
-  Reduction reduction;
-  Tensor labels{};  // i64, contiguous, in range
-  Tensor slope{};   // the gradient for a cotangent of 1, made in the forward pass when a tape may ask
-
-  // What a row's loss counts in the result.
-  double weight() const { return reduction == Reduction::mean ? 1 / static_cast<double>(labels.size()) : 1; }
-};
-
-// The loss of every row; with `slope`, its gradient times `weight` too.
-Tensor row_losses(const Tensor& logits, const Tensor& labels, double weight, Tensor* slope) {
-  const Tensor x = detail::contiguous_elements(logits);
-  Tensor loss = Tensor::empty(labels.shape(), x.dtype());
-  if (slope) *slope = Tensor::empty(x.shape(), x.dtype());
-  const kernels::Table& table = kernels::table();
-  const std::size_t type = detail::kernel_index(x.dtype());
-  const auto* const label = labels.data<std::int64_t>();
-  for_rows(x, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
-    if (slope) {
-      table.cross_entropy_fused[type](x.data(), label, weight, loss.data(), slope->data(), n, begin, end);
-    } else {
-      table.cross_entropy[type](x.data(), label, loss.data(), nullptr, n, begin, end);
-    }
-  });
-  return loss;
-}
-
-// For every row of the reduced or unreduced loss, a factor that multiplies all of its classes.
-Tensor per_row(const Tensor& g, Reduction reduction) { return reduction == Reduction::none ? unsqueeze(g, -1) : g; }
-
-struct CrossEntropyGradient {
-  static constexpr const char* name = "cross_entropy_gradient";
-  static constexpr const char* doc = "g (softmax(logits) - one_hot(labels)): the gradient of cross_entropy.";
-  using Attributes = CrossEntropyAttributes;
-  static constexpr Uses uses = {reads_input(0) | reads_input(1), reads_input(0)};
-  static Shape shape(const Inputs& x, const Attributes&) { return x[0].shape(); }
-  static Tensor forward(const Inputs& x, Attributes& a, const Shape&) {
-    const Tape::Pause pause;
-    if (!a.slope.defined()) row_losses(x[0], a.labels, a.weight(), &a.slope);
-    return a.slope * per_row(x[1], a.reduction);
-  }
-  static void vjp(Walk& w, const Attributes& a, const Tensor& h) {
-    const Tensor& logits = w.input(0);
-    const Tensor p = softmax(logits);
-    if (w.needs(0)) {
-      const Tensor cotangent = h * (per_row(w.input(1), a.reduction) * a.weight());
-      w.give(0, apply<SoftmaxGradient>({p.ndim() - 1}, Arg(p), Arg(cotangent)));
-    }
-    if (w.needs(1)) {
-      const Tensor slope = (p - one_hot(a.labels, p.shape(-1), p.dtype())) * a.weight();
-      w.give(1, a.reduction == Reduction::none ? sum(h * slope, {.axis = -1}) : sum(h * slope));
-    }
-  }
-  static std::vector<Sample<Attributes>> samples() {
-    const Tensor x = detail::sample_values({3, 4});
-    const Tensor labels = Tensor::from<std::int64_t>({2, 0, 3});
-    return {{{x, detail::sample_values({}, 2)}, {Reduction::mean, labels}},
-            {{x, detail::sample_values({}, 2)}, {Reduction::sum, labels}},
-            {{x, detail::sample_values({3}, 2)}, {Reduction::none, labels}}};
-  }
-};
-
-struct CrossEntropy {
-  static constexpr const char* name = "cross_entropy";
-  static constexpr const char* doc = "-log(softmax(logits)[label]), over the last axis.";
-  using Attributes = CrossEntropyAttributes;
-  static constexpr Uses uses = {reads_input(0)};
-
-  static Shape shape(const Inputs& x, const Attributes& a) {
-    const Tensor& logits = x[0];
-    const Tensor& labels = x[1];
-    if (!is_floating(logits.dtype())) x.fail("the logits are " + describe(logits), "convert them with to(f32)");
-    if (logits.ndim() == 0) x.fail("the logits are " + describe(logits) + " and have no axis of classes");
-    if (labels.dtype() != i64 && labels.dtype() != i32) {
-      x.fail("the labels are " + describe(labels) + ", not integers", "convert them with to(i64)");
-    }
-    const Shape all = logits.shape();
-    const Shape rows(std::span(all.begin(), static_cast<std::size_t>(all.ndim() - 1)));
-    if (!(labels.shape() == rows)) {
-      x.fail("logits " + describe(logits) + " [..., classes] need labels of shape " + to_string(rows) + ", not " +
-                 to_string(labels.shape()),
-             labels.shape() == all ? "pass class numbers, not one-hot rows: argmax(labels)" : "");
-    }
-    if (a.reduction == Reduction::mean && rows.size() == 0) {
-      x.fail("the mean over no rows: logits " + describe(logits), "skip empty batches");
-    }
-    return a.reduction == Reduction::none ? rows : Shape{};
-  }
-  static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
-    a.labels = detail::as_indices(x[1]);
-    check_labels(x, a.labels);
-    Tensor losses = row_losses(x[0], a.labels, a.weight(), detail::record.recording ? &a.slope : nullptr);
-    if (a.reduction == Reduction::none) return losses;
-    const double total = detail::sum_contiguous(losses.data(), losses.size(), losses.dtype()) * a.weight();
-    Tensor y = Tensor::empty(shape, losses.dtype());
-    if (y.dtype() == f32) {
-      *y.data<float>() = static_cast<float>(total);
-    } else {
-      *y.data<double>() = total;
-    }
-    return y;
-  }
-  static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
-    w.give(0, apply<CrossEntropyGradient>(a, Arg(w.input(0)), Arg(g)));
-  }
-  static std::vector<Sample<Attributes>> samples() {
-    const Tensor x = detail::sample_values({3, 4});
-    const Tensor labels = Tensor::from<std::int64_t>({2, 0, 3});
-    const Tensor many = Tensor::empty({60}, i64);
-    for (std::int64_t i = 0; i < many.size(); ++i) many.data<std::int64_t>()[i] = i * 7 % 130;
-    return {
-        {{x, labels}, {Reduction::mean}},
-        {{x, labels}, {Reduction::sum}},
-        {{x, labels}, {Reduction::none}},
-        {{detail::swapped_view(detail::sample_values({4, 3}), 0, 1), labels}, {Reduction::mean}},
-        {{detail::sample_values({2, 3, 4}), Tensor::from<std::int64_t>({0, 1, 2, 3, 3, 0}, {2, 3})}, {Reduction::none}},
-        {{detail::sample_values({5}), Tensor::from<std::int64_t>({4}, Shape{})}, {Reduction::mean}},
-        {{detail::sample_values({0, 5}), Tensor::empty({0}, i64)}, {Reduction::sum}},
-        {{detail::sample_values({60, 130}), many}, {Reduction::mean}}};
-  }
-
- private:
-  static void check_labels(const Inputs& x, const Tensor& labels) {
-    const std::int64_t classes = x[0].shape(-1);
-    const auto values = std::as_const(labels).span<const std::int64_t>();
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (values[i] >= 0 && values[i] < classes) continue;
-      x.fail("label " + std::to_string(values[i]) + " at position " +
-                 detail::position_text(labels.shape(), static_cast<std::int64_t>(i)) + " is not one of " +
-                 std::to_string(classes) + " classes",
-             "labels count from 0");
-    }
-  }
-};
-
 }  // namespace
 
 Tensor softmax(Arg x, int axis) { return apply<Softmax>({axis}, x); }
 Tensor log_softmax(Arg x, int axis) { return apply<LogSoftmax>({axis}, x); }
 
-Tensor cross_entropy(Arg logits, Arg labels, const CrossEntropyOptions& options) {
-  return apply<CrossEntropy>({options.reduction}, logits, labels);
-}
-
 namespace detail {
 
+Tensor softmax_gradient(const Tensor& y, const Tensor& g) {
+  return apply<SoftmaxGradient>({y.ndim() - 1}, Arg(y), Arg(g));
+}
+
 std::vector<OpDescription> softmax_ops() {
-  return describe_ops<Softmax, SoftmaxGradient, LogSoftmax, LogSoftmaxGradient, CrossEntropy, CrossEntropyGradient>();
+  return describe_ops<Softmax, SoftmaxGradient, LogSoftmax, LogSoftmaxGradient>();
 }
 
 }  // namespace detail

@@ -8,6 +8,7 @@
 
 #include "autograd/create.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/losses.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"

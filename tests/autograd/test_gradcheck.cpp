@@ -1,9 +1,9 @@
 // The gradient checker itself: what is right passes, what is wrong fails and is named.
 #include "autograd/create.h"
 #include "autograd/ops/index.h"
+#include "autograd/ops/losses.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
-#include "autograd/ops/softmax.h"
 #include "tests/autograd/gradcheck_support.h"
 #include "tests/catch.h"
 #include "tests/error_of.h"

@@ -160,4 +160,46 @@ TEST_CASE("shapes and axes that do not fit are named") {
         "take_transpose: the values are i32[2], at here; convert them with to(f32)");
 }
 
+TEST_CASE("index_select is take with a 1-d index") {
+  const Tensor x = counting({3, 4});
+  CHECK(same_bits(index_select(x, indices({2, 0}, {2})), take(x, indices({2, 0}, {2}))));
+  CHECK(same_bits(index_select(x, indices({-1}, {1}), 1), take(x, indices({-1}, {1}), 1)));
+  CHECK(error_of([&] {
+          index_select(x, zeros({2, 2}, i64));
+        }) == "index_select: the index is i64[2, 2], not 1-d, at here; take() has an index of any shape");
+  CHECK(error_of([&] { index_select(x, 1); }) ==
+        "index_select: the index is i64[], not 1-d, at here; take() has an index of any shape");
+}
+
+TEST_CASE("masked_fill") {
+  const Tensor x = counting({2, 3});
+  const Tensor mask = Tensor::from({true, false, false});
+  CHECK(values_of(masked_fill(x, mask, -1)) == Values{-1, 1, 2, -1, 4, 5});
+  CHECK(values_of(masked_fill(x, x > 3, Tensor::from({7.0, 8.0, 9.0}))) == Values{0, 1, 2, 3, 8, 9});
+  for (DType type : {f32, f64, i32, i64}) CHECK(masked_fill(x.to(type), mask, 2).dtype() == type);
+  CHECK(masked_fill(x.to(i64), mask, 0.5).dtype() == f32);
+  Tensor scores = counting({2, 3});
+  Tape tape;
+  tape.watch(scores);
+  const Tensor filled = masked_fill(scores, mask, -INFINITY);
+  CHECK(values_of(filled) == Values{-INFINITY, 1, 2, -INFINITY, 4, 5});
+  CHECK(same_bits(tape.gradient(sum(exp(filled)), scores), exp(filled)));
+}
+
+TEST_CASE("masked_fill says what does not fit") {
+  const Tensor x = zeros({2, 3});
+  CHECK(error_of([&] { masked_fill(x, zeros({3}), 1); }) ==
+        "masked_fill: the mask is f32[3], at here; compare, as in mask != 0, or convert it with to(boolean)");
+  CHECK(
+      error_of([&] { masked_fill(x, zeros({2}, boolean), 1); }) ==
+      "masked_fill: shapes [2, 3] and [2] do not broadcast: axis -1 has 3 and 2, at here; sizes, counted from the last "
+      "axis, must be equal or 1");
+  CHECK(error_of([&] {
+          masked_fill(x, zeros({4, 2, 3}, boolean), 1);
+        }) == "masked_fill: the mask boolean[4, 2, 3] does not broadcast to f32[2, 3], at here");
+  CHECK(error_of([&] {
+          masked_fill(x, zeros({3}, boolean), zeros({4, 1, 1}));
+        }) == "masked_fill: the value f32[4, 1, 1] does not broadcast to f32[2, 3], at here");
+}
+
 TEST_CASE("gradients of the index family agree with differences") { check_samples(detail::index_ops()); }

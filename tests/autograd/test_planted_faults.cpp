@@ -163,13 +163,14 @@ OpDescription shipped(const std::string& name) {
   return {};
 }
 
-// The gradients of a sample with its floating inputs moved by `step`, each element by another multiple of it.
+// The gradients of a sample with its floating inputs moved by `step`, each element of each input by another multiple of
+// it: a loss of x - target must notice.
 std::vector<Tensor> gradients_at(const OpSample& sample, double step) {
   std::vector<Tensor> inputs;
   std::vector<Tensor> wanted;
   Tape tape;
   for (const Tensor& x : sample.inputs) {
-    inputs.push_back(is_floating(x.dtype()) ? x + step * detail::sample_values(x.shape(), 9) : x);
+    inputs.push_back(is_floating(x.dtype()) ? x + step * detail::sample_values(x.shape(), 9 + inputs.size()) : x);
     if (!is_floating(x.dtype())) continue;
     tape.watch(inputs.back());
     wanted.push_back(inputs.back());

@@ -2,6 +2,7 @@
 #include "autograd/ops/softmax.h"
 
 #include "autograd/ops/index.h"
+#include "autograd/ops/losses.h"
 #include "autograd/thread_pool.h"
 #include "tests/autograd/op_support.h"
 
@@ -142,7 +143,10 @@ TEST_CASE("a persistent tape walks cross_entropy twice") {
   CHECK(same_bits(tape.gradient(loss, x), first));
 }
 
-TEST_CASE("gradients of the softmax family agree with differences") { check_samples(detail::softmax_ops()); }
+TEST_CASE("gradients of the softmax family agree with differences") {
+  check_samples(detail::softmax_ops());
+  check_samples(detail::cross_entropy_ops());
+}
 
 TEST_CASE("third derivatives of cross_entropy") {
   const Tensor labels = labels_of({1, 0});
@@ -159,15 +163,23 @@ TEST_CASE("cross_entropy says what does not fit") {
   const Tensor x = zeros({4, 10});
   CHECK(error_of([&] {
           cross_entropy(x, labels_of({0, 1, 10, 2}));
-        }) == "cross_entropy: label 10 at position [2] is not one of 10 classes, at here; labels count from 0");
+        }) ==
+        "cross_entropy: label 10 at position [2] is not one of 10 classes, at here; labels count from 0; -100 is "
+        "ignored");
   CHECK(error_of([&] {
           cross_entropy(x, labels_of({-1, 1, 1, 2}));
-        }) == "cross_entropy: label -1 at position [0] is not one of 10 classes, at here; labels count from 0");
+        }) ==
+        "cross_entropy: label -1 at position [0] is not one of 10 classes, at here; labels count from 0; -100 is "
+        "ignored");
   CHECK(error_of([&] {
           cross_entropy(reshape(x, {2, 2, 10}), Tensor::from({0, 0, 0, 12}, {2, 2}));
-        }) == "cross_entropy: label 12 at position [1, 1] is not one of 10 classes, at here; labels count from 0");
+        }) ==
+        "cross_entropy: label 12 at position [1, 1] is not one of 10 classes, at here; labels count from 0; -100 is "
+        "ignored");
   CHECK(error_of([&] { cross_entropy(x, zeros({4})); }) ==
-        "cross_entropy: the labels are f32[4], not integers, at here; convert them with to(i64)");
+        "cross_entropy: the labels are f32[4], not integers, at here; convert them with to(i64), or pass probabilities "
+        "of "
+        "shape [4, 10]");
   CHECK(error_of([&] { cross_entropy(x, zeros({3}, i64)); }) ==
         "cross_entropy: logits f32[4, 10] [..., classes] need labels of shape [4], not [3], at here");
   CHECK(error_of([&] {
@@ -183,9 +195,11 @@ TEST_CASE("cross_entropy says what does not fit") {
         }) == "cross_entropy: the logits are i32[4, 10], at here; convert them with to(f32)");
   CHECK(error_of([&] { cross_entropy(zeros({}), zeros({}, i64)); }) ==
         "cross_entropy: the logits are f32[] and have no axis of classes, at here");
-  CHECK(error_of([&] {
-          cross_entropy(zeros({2, 0}), zeros({2}, i64));
-        }) == "cross_entropy: label 0 at position [0] is not one of 0 classes, at here; labels count from 0");
+  CHECK(
+      error_of([&] {
+        cross_entropy(zeros({2, 0}), zeros({2}, i64));
+      }) ==
+      "cross_entropy: label 0 at position [0] is not one of 0 classes, at here; labels count from 0; -100 is ignored");
   CHECK(error_of([&] { softmax(zeros({2}, i64)); }) ==
         "softmax: i64[2] holds integers, at here; convert it with to(f32)");
   CHECK(error_of([&] { log_softmax(x, 2); }) ==
