@@ -97,7 +97,17 @@ constexpr int unroll_of(Primitive primitive) {
     case Primitive::sin:
     case Primitive::cos:
     case Primitive::softplus:
+    case Primitive::exp2:
+    case Primitive::log2:
+    case Primitive::sinh:
+    case Primitive::cosh:
+    case Primitive::erfc:
+    case Primitive::tan:
+    case Primitive::asin:
+    case Primitive::acos:
+    case Primitive::atan:
     case Primitive::power:
+    case Primitive::atan2:
       return 1;
     default:
       return 4;

@@ -2,8 +2,8 @@
 // What each primitive computes, on one batch. The direct loops and the accumulator machine both evaluate these
 // expressions, so that an element's bits do not depend on which of them runs.
 #include "autograd/kernels/primitive.h"
-#include "autograd/kernels/vector_math.h"
-#include "autograd/kernels/vector_power.h"
+#include "autograd/kernels/vector_exponential.h"
+#include "autograd/kernels/vector_trigonometry.h"
 
 namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
 namespace {
@@ -55,9 +55,27 @@ TAPEGRAD_INLINE V<T> compute(V<T> a) {
     return math::sin(a);
   } else if constexpr (primitive == Primitive::cos) {
     return math::cos(a);
-  } else {
-    static_assert(primitive == Primitive::softplus);
+  } else if constexpr (primitive == Primitive::softplus) {
     return math::softplus(a);
+  } else if constexpr (primitive == Primitive::exp2) {
+    return math::exp2(a);
+  } else if constexpr (primitive == Primitive::log2) {
+    return math::log2(a);
+  } else if constexpr (primitive == Primitive::sinh) {
+    return math::sinh(a);
+  } else if constexpr (primitive == Primitive::cosh) {
+    return math::cosh(a);
+  } else if constexpr (primitive == Primitive::erfc) {
+    return math::erfc(a);
+  } else if constexpr (primitive == Primitive::tan) {
+    return math::tan(a);
+  } else if constexpr (primitive == Primitive::asin) {
+    return math::asin(a);
+  } else if constexpr (primitive == Primitive::acos) {
+    return math::acos(a);
+  } else {
+    static_assert(primitive == Primitive::atan);
+    return math::atan(a);
   }
 }
 
@@ -79,6 +97,8 @@ TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b) {
     return maximum(a, b);
   } else if constexpr (primitive == Primitive::power) {
     return math::pow(a, b);
+  } else if constexpr (primitive == Primitive::atan2) {
+    return math::atan2(a, b);
   } else if constexpr (primitive == Primitive::less) {
     return select(a < b, one, zero);
   } else if constexpr (primitive == Primitive::less_equal) {
