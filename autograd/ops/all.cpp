@@ -2,9 +2,9 @@
 
 #include <iterator>
 
+#include "autograd/ops/formula.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/matmul.h"
-#include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "autograd/ops/softmax.h"
@@ -13,7 +13,7 @@ namespace tapegrad::detail {
 
 std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
-  for (const auto family : {&pointwise_ops, &reduce_ops, &shape_ops, &matmul_ops, &index_ops, &softmax_ops}) {
+  for (const auto family : {&formula_ops, &reduce_ops, &shape_ops, &matmul_ops, &index_ops, &softmax_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));
   }
