@@ -46,6 +46,13 @@ TEST_CASE("the reference page shows formulas, gradients, shapes and bounds of er
   CHECK(faults_of(page).empty());
 }
 
+TEST_CASE("lines of an earlier reference page that are still true are kept") {
+  const std::string page = reference_page(two_ops(), two_rows());
+  const std::string other_machine = replaced(page, "| 5e-08 | 5e-07 | 0 |", "| 2e-08 | 1e-06 | 0 |");
+  CHECK(reference_page(two_ops(), two_rows(), other_machine) == other_machine);
+  CHECK(reference_page(two_ops(), two_rows(), replaced(other_machine, "g * a", "g * c")) == page);
+}
+
 TEST_CASE("a reference page that is not true any more is told line by line") {
   const std::string page = reference_page(two_ops(), two_rows());
   const auto line = [](const std::string& what) { return std::vector<std::string>{"line 18 " + what}; };

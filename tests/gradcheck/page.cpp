@@ -188,9 +188,17 @@ std::string line_fault(const Line& now, const std::string& written) {
 
 }  // namespace
 
-std::string reference_page(const std::vector<OpDescription>& ops, const std::vector<WallRow>& rows) {
+std::string reference_page(const std::vector<OpDescription>& ops, const std::vector<WallRow>& rows,
+                           const std::string& earlier) {
+  std::vector<std::string> kept;
+  std::istringstream stream(earlier);
+  for (std::string line; std::getline(stream, line);) kept.push_back(line);
   std::string page;
-  for (const Line& line : lines_of(ops, rows)) page += text_of(line) + "\n";
+  for (const Line& line : lines_of(ops, rows)) {
+    const auto same =
+        std::find_if(kept.begin(), kept.end(), [&](const std::string& old) { return line_fault(line, old).empty(); });
+    page += (same == kept.end() ? text_of(line) : *same) + "\n";
+  }
   return page;
 }
 
