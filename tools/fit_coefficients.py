@@ -115,6 +115,35 @@ def erfcx(x):
     return mp.exp(x * x) * mp.erfc(x)
 
 
+def sinh_tail(t):  # sinh(x) = x + x t S(t), t = x^2
+    return mp.nsum(lambda k: t**k / mp.factorial(2 * k + 3), [0, 25])
+
+
+def atan_tail(t):  # atan(x) = x + x t A(t), t = x^2
+    def direct(t):
+        return (mp.atan(mp.sqrt(t)) / mp.sqrt(t) - 1) / t
+
+    return stable(direct, lambda t: mp.nsum(lambda k: (-1) ** (k + 1) * t**k / (2 * k + 3), [0, 8]), 1e-8)(t)
+
+
+def asin_tail(t):  # asin(x) = x + x t A(t), t = x^2
+    def direct(t):
+        return (mp.asin(mp.sqrt(t)) / mp.sqrt(t) - 1) / t
+
+    def series(t):
+        return mp.nsum(lambda k: mp.binomial(2 * k + 2, k + 1) / mp.mpf(4) ** (k + 1) / (2 * k + 3) * t**k, [0, 8])
+
+    return stable(direct, series, 1e-8)(t)
+
+
+def scaled_erfc(shift):  # (1 + 2 a) exp(a^2) erfc(a) by q = (a - shift) / (a + shift), after Shepherd and Laframboise, 1981
+    def function(q):
+        a = shift * (1 + q) / (1 - q)
+        return (1 + 2 * a) * erfcx(a)
+
+    return function
+
+
 def main():
     print("// Written by tools/fit_coefficients.py. Lowest powers first.")
     print("#pragma once\n\n// clang-format off")
@@ -139,6 +168,8 @@ def main():
     emit_split("ln2_f64", "double", mp.log(2), 33, 2, "log(2): 33 bits, and the rest")
     emit_split("half_pi_f32", "float", mp.pi / 2, 11, 4, "pi / 2: three times 11 bits, and the rest")
     emit_split("half_pi_f64", "double", mp.pi / 2, 33, 4, "pi / 2: three times 33 bits, and the rest")
+    emit_split("pi_f32", "float", mp.pi, 24, 2, "pi: 24 bits, and the rest")
+    emit_split("pi_f64", "double", mp.pi, 53, 2, "pi: 53 bits, and the rest")
 
     quarter = (mp.pi / 4 * mp.mpf("1.001")) ** 2
     text = "sin(r) = r + r t P(t), t = r^2, for |r| <= pi / 4"
@@ -147,6 +178,17 @@ def main():
     text = "cos(r) = 1 - t / 2 + t^2 P(t)"
     emit_polynomial("cos_f32", "float", cos_tail, mp.mpf(0), quarter, 2, text)
     emit_polynomial("cos_f64", "double", cos_tail, mp.mpf(0), quarter, 6, text)
+
+    text = "sinh(x) = x + x t P(t), t = x^2, for |x| <= 1"
+    emit_polynomial("sinh_f32", "float", sinh_tail, mp.mpf(0), mp.mpf(1), 3, text)
+    emit_polynomial("sinh_f64", "double", sinh_tail, mp.mpf(0), mp.mpf(1), 6, text)
+    eighth = (mp.sqrt(2) - 1) ** 2 * mp.mpf("1.001")
+    text = "atan(x) = x + x t P(t), t = x^2, for |x| <= tan(pi / 8)"
+    emit_polynomial("atan_f32", "float", atan_tail, mp.mpf(0), eighth, 4, text)
+    emit_polynomial("atan_f64", "double", atan_tail, mp.mpf(0), eighth, 10, text)
+    text = "asin(x) = x + x t P(t), t = x^2, for |x| <= 1/2"
+    emit_polynomial("asin_f32", "float", asin_tail, mp.mpf(0), mp.mpf("0.2501"), 4, text)
+    emit_polynomial("asin_f64", "double", asin_tail, mp.mpf(0), mp.mpf("0.2501"), 12, text)
 
     p, q, error = odd_rational(mp.tanh, mp.mpf(9), 5, 5)
     text = f"tanh(x) = x P(t) / Q(t), t = x^2, for |x| <= 9; error {mp.nstr(error, 2)}"
@@ -167,6 +209,11 @@ def main():
     text = f"erf(x) = 1 - exp(-x^2) P(x) / Q(x) for 1 <= x <= 6; error {mp.nstr(error, 2)}"
     emit("erf_numerator_f64", "double", p, text)
     emit("erf_denominator_f64", "double", q, "Q")
+
+    text = "erfc(a) = exp(-a^2) P(q) / (1 + 2 a), q = (a - 2) / (a + 2), for 0 <= a <= 10.1"
+    emit_polynomial("erfc_f32", "float", scaled_erfc(2), mp.mpf(-1), mp.mpf("8.1") / mp.mpf("12.1"), 10, text)
+    text = "erfc(a) = exp(-a^2) P(q) / (1 + 2 a), q = (a - 4) / (a + 4), for 0 <= a <= 27.5"
+    emit_polynomial("erfc_f64", "double", scaled_erfc(4), mp.mpf(-1), mp.mpf("23.5") / mp.mpf("31.5"), 22, text)
     print("\n}  // namespace tapegrad::kernels::math_coefficients")
 
 

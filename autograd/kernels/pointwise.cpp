@@ -1,123 +1,10 @@
 // One loop per primitive, dtype and choice of operands that are a single element. An element's bits depend on its
 // operands only: the body, the tail and a call for one element evaluate the same batch expression.
 #include "autograd/kernels/fill.h"
-#include "autograd/kernels/vector_math.h"
-#include "autograd/kernels/vector_power.h"
+#include "autograd/kernels/pointwise_compute.h"
 
 namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
 namespace {
-
-template <class T>
-using V = Batch<T, TargetArch>;
-
-// ---- what each primitive computes ----
-
-template <Primitive primitive, class T>
-TAPEGRAD_INLINE V<T> compute(V<T> a) {
-  const V<T> zero(T(0));
-  const V<T> one(T(1));
-  if constexpr (primitive == Primitive::copy) {
-    return a;
-  } else if constexpr (primitive == Primitive::negate) {
-    return math::xor_bits(a, V<T>(T(-0.0)));
-  } else if constexpr (primitive == Primitive::abs) {
-    return math::absolute(a);
-  } else if constexpr (primitive == Primitive::sign) {
-    return select(a > zero, one, select(a < zero, V<T>(T(-1)), a));
-  } else if constexpr (primitive == Primitive::floor) {
-    return xsimd::floor(a);
-  } else if constexpr (primitive == Primitive::ceil) {
-    return xsimd::ceil(a);
-  } else if constexpr (primitive == Primitive::round) {
-    return xsimd::nearbyint(a);
-  } else if constexpr (primitive == Primitive::relu) {
-    return select(a <= zero, zero, a);
-  } else if constexpr (primitive == Primitive::sqrt) {
-    return xsimd::sqrt(a);
-  } else if constexpr (primitive == Primitive::rsqrt) {
-    return one / xsimd::sqrt(a);
-  } else if constexpr (primitive == Primitive::reciprocal) {
-    return one / a;
-  } else if constexpr (primitive == Primitive::exp) {
-    return math::exp(a);
-  } else if constexpr (primitive == Primitive::expm1) {
-    return math::expm1(a);
-  } else if constexpr (primitive == Primitive::log) {
-    return math::log(a);
-  } else if constexpr (primitive == Primitive::log1p) {
-    return math::log1p(a);
-  } else if constexpr (primitive == Primitive::tanh) {
-    return math::tanh(a);
-  } else if constexpr (primitive == Primitive::sigmoid) {
-    return math::sigmoid(a);
-  } else if constexpr (primitive == Primitive::erf) {
-    return math::erf(a);
-  } else if constexpr (primitive == Primitive::sin) {
-    return math::sin(a);
-  } else if constexpr (primitive == Primitive::cos) {
-    return math::cos(a);
-  } else {
-    static_assert(primitive == Primitive::softplus);
-    return math::softplus(a);
-  }
-}
-
-template <Primitive primitive, class T>
-TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b) {
-  const V<T> zero(T(0));
-  const V<T> one(T(1));
-  if constexpr (primitive == Primitive::add) {
-    return a + b;
-  } else if constexpr (primitive == Primitive::subtract) {
-    return a - b;
-  } else if constexpr (primitive == Primitive::multiply) {
-    return a * b;
-  } else if constexpr (primitive == Primitive::divide) {
-    return a / b;
-  } else if constexpr (primitive == Primitive::minimum) {
-    return minimum(a, b);
-  } else if constexpr (primitive == Primitive::maximum) {
-    return maximum(a, b);
-  } else if constexpr (primitive == Primitive::power) {
-    return math::pow(a, b);
-  } else if constexpr (primitive == Primitive::less) {
-    return select(a < b, one, zero);
-  } else if constexpr (primitive == Primitive::less_equal) {
-    return select(a <= b, one, zero);
-  } else if constexpr (primitive == Primitive::equal) {
-    return select(a == b, one, zero);
-  } else if constexpr (primitive == Primitive::not_equal) {
-    return select(a == b, zero, one);
-  } else if constexpr (primitive == Primitive::tanh_derivative) {
-    return a * fnmadd(b, b, one);
-  } else {
-    static_assert(primitive == Primitive::sigmoid_derivative);
-    return a * fnmadd(b, b, b);
-  }
-}
-
-template <Primitive primitive, class T>
-TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b, V<T> c) {
-  const V<T> zero(T(0));
-  if constexpr (primitive == Primitive::fma) {
-    return fmadd(a, b, c);
-  } else if constexpr (primitive == Primitive::fms) {
-    return fmadd(a, b, -c);
-  } else if constexpr (primitive == Primitive::fnma) {
-    return fnmadd(a, b, c);
-  } else if constexpr (primitive == Primitive::select) {
-    return select(a == zero, c, b);
-  } else if constexpr (primitive == Primitive::select_positive) {
-    return select(a > zero, b, c);
-  } else if constexpr (primitive == Primitive::select_negative) {
-    return select(a < zero, b, c);
-  } else if constexpr (primitive == Primitive::select_nonpositive) {
-    return select(a <= zero, b, c);
-  } else {
-    static_assert(primitive == Primitive::select_nonnegative);
-    return select(a >= zero, b, c);
-  }
-}
 
 // ---- the loop ----
 
@@ -210,7 +97,17 @@ constexpr int unroll_of(Primitive primitive) {
     case Primitive::sin:
     case Primitive::cos:
     case Primitive::softplus:
+    case Primitive::exp2:
+    case Primitive::log2:
+    case Primitive::sinh:
+    case Primitive::cosh:
+    case Primitive::erfc:
+    case Primitive::tan:
+    case Primitive::asin:
+    case Primitive::acos:
+    case Primitive::atan:
     case Primitive::power:
+    case Primitive::atan2:
       return 1;
     default:
       return 4;

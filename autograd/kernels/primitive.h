@@ -30,6 +30,15 @@ enum class Primitive : std::uint8_t {
   sin,
   cos,
   softplus,  // log(1 + exp(a))
+  exp2,
+  log2,
+  sinh,
+  cosh,
+  erfc,
+  tan,
+  asin,
+  acos,
+  atan,
   // Two operands, a and b.
   add,
   subtract,
@@ -38,7 +47,8 @@ enum class Primitive : std::uint8_t {
   minimum,  // NaN if either is NaN
   maximum,
   power,
-  less,  // comparisons give 1 or 0
+  atan2,  // the angle of the point (b, a)
+  less,   // comparisons give 1 or 0
   less_equal,
   equal,
   not_equal,
@@ -85,6 +95,15 @@ constexpr const char* name(Primitive primitive) {
       "sin",
       "cos",
       "softplus",
+      "exp2",
+      "log2",
+      "sinh",
+      "cosh",
+      "erfc",
+      "tan",
+      "asin",
+      "acos",
+      "atan",
       "add",
       "subtract",
       "multiply",
@@ -92,6 +111,7 @@ constexpr const char* name(Primitive primitive) {
       "minimum",
       "maximum",
       "power",
+      "atan2",
       "less",
       "less_equal",
       "equal",

@@ -40,6 +40,17 @@ struct Format<float> {
   static constexpr auto& sin = coefficients::sin_f32;
   static constexpr auto& cos = coefficients::cos_f32;
   static constexpr auto& half_pi = coefficients::half_pi_f32;
+  static constexpr auto& pi = coefficients::pi_f32;
+  static constexpr auto& sinh = coefficients::sinh_f32;
+  static constexpr auto& atan = coefficients::atan_f32;
+  static constexpr auto& asin = coefficients::asin_f32;
+  static constexpr auto& erfc = coefficients::erfc_f32;
+  static constexpr float erfc_shift = 2.0F;
+  static constexpr float erfc_limit = 10.1F;  // erfc is 0 above
+  static constexpr float exp2_low = -150.5F;  // exp2 is 0 below
+  static constexpr float exp2_high = 129.0F;  // and infinite above
+  static constexpr float cosh_high = 91.0F;   // sinh and cosh are infinite above
+  static constexpr float large = 0x1p120F;
 };
 
 template <>
@@ -64,6 +75,17 @@ struct Format<double> {
   static constexpr auto& sin = coefficients::sin_f64;
   static constexpr auto& cos = coefficients::cos_f64;
   static constexpr auto& half_pi = coefficients::half_pi_f64;
+  static constexpr auto& pi = coefficients::pi_f64;
+  static constexpr auto& sinh = coefficients::sinh_f64;
+  static constexpr auto& atan = coefficients::atan_f64;
+  static constexpr auto& asin = coefficients::asin_f64;
+  static constexpr auto& erfc = coefficients::erfc_f64;
+  static constexpr double erfc_shift = 4.0;
+  static constexpr double erfc_limit = 27.5;
+  static constexpr double exp2_low = -1076.0;
+  static constexpr double exp2_high = 1025.0;
+  static constexpr double cosh_high = 712.0;
+  static constexpr double large = 0x1p1000;
 };
 
 template <class T>
@@ -319,61 +341,6 @@ TAPEGRAD_INLINE Batch<T, Arch> erf(Batch<T, Arch> x) {
     const V large = fnmadd(math::exp(-(a * a)), ratio, one);
     return select(math::absolute(x) < one, small, or_bits(large, sign_bit(x)));
   }
-}
-
-// ---- sine and cosine ----
-
-/// For arguments too large for the reduction: lane by lane, by the C library.
-template <bool cosine, class T, class Arch>
-__attribute__((noinline)) Batch<T, Arch> trigonometric_large(Batch<T, Arch> x, Batch<T, Arch> result) {
-  alignas(64) T lane[Batch<T, Arch>::size];
-  alignas(64) T value[Batch<T, Arch>::size];
-  x.store_aligned(lane);
-  result.store_aligned(value);
-  for (std::size_t i = 0; i < Batch<T, Arch>::size; ++i) {
-    const bool is_small = lane[i] <= Format<T>::trigonometric_limit && lane[i] >= -Format<T>::trigonometric_limit;
-    if (!is_small) {
-      const double wide = static_cast<double>(lane[i]);
-      value[i] = static_cast<T>(cosine ? ::cos(wide) : ::sin(wide));
-    }
-  }
-  return Batch<T, Arch>::load_aligned(value);
-}
-
-template <bool cosine, class T, class Arch>
-TAPEGRAD_INLINE Batch<T, Arch> trigonometric(Batch<T, Arch> x) {
-  using F = Format<T>;
-  using V = Batch<T, Arch>;
-  using B = Batch<Bits<T>, Arch>;
-  const V rounder(F::rounder);
-  const V rounded = fmadd(x, V(T(0.63661977236758134308)), rounder);
-  const V n = rounded - rounder;
-  V r = x;  // minus n pi / 2: the first three products are exact
-  static_for<4>([&](auto i) TAPEGRAD_INLINE_LAMBDA { r = fnmadd(n, V(F::half_pi[i]), r); });
-  const V t = r * r;
-  const V sine = fmadd(r * t, polynomial(t, F::sin), r);
-  const V cos_tail = fmadd(t * t, polynomial(t, F::cos), V(T(1)) - V(T(0.5)) * t);
-  const B quadrant = bitcast<Bits<T>>(rounded) + B(Bits<T>{cosine ? 1 : 0});
-  // The low bit as a float that is not 0; the second bit as the sign.
-  const V odd = bitcast<T>((quadrant & B(Bits<T>{1})) << (F::mantissa_bits + 1));
-  const V sign = bitcast<T>((quadrant & B(Bits<T>{2})) << (static_cast<int>(sizeof(T)) * 8 - 2));
-  const V result = xor_bits(select(odd != V(T(0)), cos_tail, sine), sign);
-  const auto small = math::absolute(x) <= V(F::trigonometric_limit);
-  if (xsimd::all(small)) [[likely]] {
-    return result;
-  }
-  return trigonometric_large<cosine>(x, result);
-}
-
-template <class T, class Arch>
-TAPEGRAD_INLINE Batch<T, Arch> sin(Batch<T, Arch> x) {
-  // -0 stays -0: the reduction adds +0 to it.
-  return select(x == Batch<T, Arch>(T(0)), x, trigonometric<false>(x));
-}
-
-template <class T, class Arch>
-TAPEGRAD_INLINE Batch<T, Arch> cos(Batch<T, Arch> x) {
-  return trigonometric<true>(x);
 }
 
 }  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME::math

@@ -5,12 +5,12 @@
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/diagonal.h"
 #include "autograd/ops/einsum.h"
+#include "autograd/ops/formula.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/matmul.h"
 #include "autograd/ops/pad.h"
-#include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/scan.h"
 #include "autograd/ops/shape.h"
@@ -22,7 +22,7 @@ namespace tapegrad::detail {
 std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
   for (const auto family :
-       {&pointwise_ops, &reduce_ops, &scan_ops, &shape_ops, &arrange_ops, &pad_ops, &diagonal_ops, &matmul_ops,
+       {&formula_ops, &reduce_ops, &scan_ops, &shape_ops, &arrange_ops, &pad_ops, &diagonal_ops, &matmul_ops,
         &einsum_ops, &linalg_ops, &index_ops, &sort_ops, &softmax_ops, &cross_entropy_ops, &loss_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));

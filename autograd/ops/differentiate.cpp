@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <numbers>
 #include <utility>
 
 #include "autograd/error.h"
@@ -138,6 +139,7 @@ class ReverseMode {
 
   /// The gradient of the operand a of y = primitive(a).
   int unary(Primitive primitive, int a, int y, int g);
+  int bell(double factor, int a, int g);
   void binary(const Node& node, int y, int g);
   void ternary(const Node& node, int g);
   void power(const Node& node, int y, int g);
@@ -183,19 +185,42 @@ int ReverseMode::unary(Primitive primitive, int a, int y, int g) {
       return c.tanh_derivative(g, y);
     case Primitive::sigmoid:
       return c.sigmoid_derivative(g, y);
-    case Primitive::erf: {
-      const int bell = c.apply(Primitive::exp, c.negate(c.multiply(a, a)));
-      return c.multiply(c.multiply(c.constant(1.1283791670955126), g), bell);  // 2 / sqrt(pi)
-    }
+    case Primitive::erf:
+      return bell(2 * std::numbers::inv_sqrtpi, a, g);
+    case Primitive::erfc:
+      return bell(-2 * std::numbers::inv_sqrtpi, a, g);
     case Primitive::sin:
       return c.multiply(g, c.apply(Primitive::cos, a));
     case Primitive::cos:
       return c.negate(c.multiply(g, c.apply(Primitive::sin, a)));
     case Primitive::softplus:
       return c.multiply(g, c.apply(Primitive::sigmoid, a));
+    case Primitive::exp2:
+      return product({c.constant(std::numbers::ln2), g, y});
+    case Primitive::log2:
+      return c.divide(c.multiply(c.constant(std::numbers::log2e), g), a);
+    case Primitive::sinh:
+      return c.multiply(g, c.apply(Primitive::cosh, a));
+    case Primitive::cosh:
+      return c.multiply(g, c.apply(Primitive::sinh, a));
+    case Primitive::tan:
+      return c.multiply(g, c.add(one, c.multiply(y, y)));
+    case Primitive::asin:
+      return c.multiply(g, c.apply(Primitive::rsqrt, c.subtract(one, c.multiply(a, a))));
+    case Primitive::acos:
+      return c.negate(c.multiply(g, c.apply(Primitive::rsqrt, c.subtract(one, c.multiply(a, a)))));
+    case Primitive::atan:
+      return c.divide(g, c.add(one, c.multiply(a, a)));
     default:  // sign, floor, ceil, round: constant between their steps
       return c.constant(0);
   }
+}
+
+/// factor * g * exp(-a^2)
+int ReverseMode::bell(double factor, int a, int g) {
+  Calculus& c = calculus_;
+  const int exponential = c.apply(Primitive::exp, c.negate(c.multiply(a, a)));
+  return product({c.constant(factor), g, exponential});
 }
 
 void ReverseMode::binary(const Node& node, int y, int g) {
@@ -230,6 +255,12 @@ void ReverseMode::binary(const Node& node, int y, int g) {
     case Primitive::power:
       power(node, y, g);
       break;
+    case Primitive::atan2: {
+      const int share = c.divide(g, c.add(c.multiply(a, a), c.multiply(b, b)));
+      accumulate(left, c.multiply(share, b));
+      accumulate(right, c.negate(c.multiply(share, a)));
+      break;
+    }
     case Primitive::tanh_derivative:
       accumulate(left, c.tanh_derivative(g, b));
       accumulate(right, product({c.constant(-2), g, a, b}));

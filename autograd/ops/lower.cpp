@@ -16,15 +16,25 @@ int cost_of(Primitive primitive) {
     case Primitive::exp:
     case Primitive::sigmoid:
     case Primitive::tanh:
+    case Primitive::exp2:
       return 300;
     case Primitive::erf:
     case Primitive::expm1:
     case Primitive::log:
+    case Primitive::log2:
+    case Primitive::asin:
+    case Primitive::acos:
+    case Primitive::atan:
+    case Primitive::sinh:
+    case Primitive::cosh:
       return 400;
     case Primitive::log1p:
     case Primitive::softplus:
     case Primitive::sin:
     case Primitive::cos:
+    case Primitive::tan:
+    case Primitive::erfc:
+    case Primitive::atan2:
       return 700;
     case Primitive::power:
       return 2000;

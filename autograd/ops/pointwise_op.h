@@ -150,9 +150,4 @@ Pointwise<Formula> pointwise(const char* name, Formula) {
   return Pointwise<Formula>(name);
 }
 
-/// A sample for a pointwise op: the interval from which each input is drawn.
-struct Domain {
-  double low = -2, high = 2;
-};
-
 }  // namespace tapegrad

@@ -105,9 +105,21 @@ inline Symbol log1p(Symbol x) { return Symbol::apply(Primitive::log1p, x); }
 inline Symbol tanh(Symbol x) { return Symbol::apply(Primitive::tanh, x); }
 /// 1 / (1 + exp(-x))
 inline Symbol sigmoid(Symbol x) { return Symbol::apply(Primitive::sigmoid, x); }
+inline Symbol exp2(Symbol x) { return Symbol::apply(Primitive::exp2, x); }
+inline Symbol log2(Symbol x) { return Symbol::apply(Primitive::log2, x); }
+inline Symbol sinh(Symbol x) { return Symbol::apply(Primitive::sinh, x); }
+inline Symbol cosh(Symbol x) { return Symbol::apply(Primitive::cosh, x); }
 inline Symbol erf(Symbol x) { return Symbol::apply(Primitive::erf, x); }
+/// 1 - erf(x), accurate for large x
+inline Symbol erfc(Symbol x) { return Symbol::apply(Primitive::erfc, x); }
 inline Symbol sin(Symbol x) { return Symbol::apply(Primitive::sin, x); }
 inline Symbol cos(Symbol x) { return Symbol::apply(Primitive::cos, x); }
+inline Symbol tan(Symbol x) { return Symbol::apply(Primitive::tan, x); }
+inline Symbol asin(Symbol x) { return Symbol::apply(Primitive::asin, x); }
+inline Symbol acos(Symbol x) { return Symbol::apply(Primitive::acos, x); }
+inline Symbol atan(Symbol x) { return Symbol::apply(Primitive::atan, x); }
+/// The angle of the point (x, y), from -pi to pi.
+inline Symbol atan2(Symbol y, Symbol x) { return Symbol::apply(Primitive::atan2, y, x); }
 /// log(1 + exp(x))
 inline Symbol softplus(Symbol x) { return Symbol::apply(Primitive::softplus, x); }
 /// NaN if either is NaN.

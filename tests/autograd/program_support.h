@@ -64,6 +64,24 @@ inline long double evaluate(Primitive primitive, long double a, long double b, l
       return std::cos(a);
     case Primitive::softplus:
       return std::log1p(std::exp(a));
+    case Primitive::exp2:
+      return std::exp2(a);
+    case Primitive::log2:
+      return std::log2(a);
+    case Primitive::sinh:
+      return std::sinh(a);
+    case Primitive::cosh:
+      return std::cosh(a);
+    case Primitive::erfc:
+      return std::erfc(a);
+    case Primitive::tan:
+      return std::tan(a);
+    case Primitive::asin:
+      return std::asin(a);
+    case Primitive::acos:
+      return std::acos(a);
+    case Primitive::atan:
+      return std::atan(a);
     case Primitive::add:
       return a + b;
     case Primitive::subtract:
@@ -78,6 +96,8 @@ inline long double evaluate(Primitive primitive, long double a, long double b, l
       return std::isnan(a) || a > b ? a : b;
     case Primitive::power:
       return std::pow(a, b);
+    case Primitive::atan2:
+      return std::atan2(a, b);
     case Primitive::less:
       return a < b;
     case Primitive::less_equal:

@@ -64,6 +64,10 @@ void check_values(const Program& program, std::size_t n, double tolerance) {
     for (const auto& input : inputs) point.push_back(static_cast<long double>(input[i]));
     const std::vector<long double> exact = interpret(program, point);
     for (std::size_t k = 0; k < exact.size(); ++k) {
+      if (std::isnan(exact[k])) {  // outside of the domain of asin
+        REQUIRE(std::isnan(outputs[k][i]));
+        continue;
+      }
       const double scale = 1 + static_cast<double>(std::abs(exact[k]));
       REQUIRE(std::abs(static_cast<double>(outputs[k][i]) - static_cast<double>(exact[k])) <= tolerance * scale);
     }

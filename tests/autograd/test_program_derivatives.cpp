@@ -20,8 +20,8 @@ namespace {
 constexpr double inf = std::numeric_limits<double>::infinity();
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 
-std::vector<long double> random_point(int count, std::mt19937& engine) {
-  std::uniform_real_distribution<long double> uniform(0.3L, 1.7L);
+std::vector<long double> random_point(int count, std::mt19937& engine, long double largest = 1.7L) {
+  std::uniform_real_distribution<long double> uniform(0.3L, largest);
   std::vector<long double> x(static_cast<std::size_t>(count));
   for (long double& value : x) value = uniform(engine);
   return x;
@@ -46,10 +46,10 @@ long double difference(const Program& f, std::vector<long double> x, const std::
 }
 
 /// Compares the gradient of f with differences; returns the derivative for the next order.
-Program check_gradient(const Program& f, std::mt19937& engine) {
+Program check_gradient(const Program& f, std::mt19937& engine, long double largest = 1.7L) {
   const Derivative derivative = differentiate(f, (1U << f.input_count()) - 1);
   for (int repeat = 0; repeat < 3; ++repeat) {
-    const std::vector<long double> x = random_point(f.input_count(), engine);
+    const std::vector<long double> x = random_point(f.input_count(), engine, largest);
     const std::vector<long double> g = random_point(f.output_count(), engine);
     const std::vector<long double> sources = program_test::sources_at(derivative, x, interpret(f, x), g);
     const std::vector<long double> gradient = interpret(derivative.program, sources);
@@ -118,7 +118,9 @@ TEST_CASE("derivatives of every primitive agree with differences to second order
   for (std::size_t i = 0; i < tapegrad::kernels::primitive_count; ++i) {
     const auto primitive = static_cast<Primitive>(i);
     INFO(name(primitive));
-    check_gradient(check_gradient(program_of(primitive), engine), engine);
+    const bool is_narrow = primitive == Primitive::asin || primitive == Primitive::acos || primitive == Primitive::tan;
+    const long double largest = is_narrow ? 0.8L : 1.7L;
+    check_gradient(check_gradient(program_of(primitive), engine, largest), engine, largest);
   }
 }
 

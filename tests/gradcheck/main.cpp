@@ -1,8 +1,12 @@
 // The wall: one row per op of the library. `gradcheck` checks all of them, `gradcheck matmul tanh` some.
-// Exit status: 0 all passed, 1 an op failed or a kernel was not reached by any sample, 2 an unknown name.
+// `gradcheck --write-page FILE` also writes the reference page docs/ops.md, `--check-page FILE` compares it.
+// Exit status: 0 all passed, 1 an op failed, a kernel was not reached by any sample or the page is not up to date,
+// 2 an unknown name.
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
+#include <sstream>
 #include <string>
 
 #include "autograd/gradcheck.h"
@@ -10,6 +14,7 @@
 #include "autograd/names.h"
 #include "autograd/ops/all.h"
 #include "tests/gradcheck/coverage.h"
+#include "tests/gradcheck/page.h"
 #include "tests/gradcheck/wall.h"
 
 namespace {
@@ -53,7 +58,38 @@ bool print_coverage() {
   return missed.empty();
 }
 
-int run(const std::vector<std::string>& names) {
+std::string read(const std::string& file) {
+  std::ifstream in(file);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+bool write_page(const std::string& file, const std::vector<OpDescription>& ops, const std::vector<WallRow>& rows) {
+  const std::string page = tapegrad::tests::reference_page(ops, rows, read(file));
+  std::ofstream out(file);
+  out << page;
+  return static_cast<bool>(out.flush());
+}
+
+// True when the page is up to date.
+bool check_page(const std::string& file, const std::vector<OpDescription>& ops, const std::vector<WallRow>& rows) {
+  const std::vector<std::string> faults = tapegrad::tests::page_faults(read(file), ops, rows);
+  for (std::size_t k = 0; k < faults.size() && k < most_faults; ++k) {
+    std::printf("%s: %s\n", file.c_str(), faults[k].c_str());
+  }
+  if (!faults.empty()) std::printf("FAILED: the page is not up to date; write it with gradcheck --write-page FILE\n");
+  return faults.empty();
+}
+
+int run(std::vector<std::string> names) {
+  std::string page;
+  const bool writes = names.size() == 2 && names[0] == "--write-page";
+  if (writes || (names.size() == 2 && names[0] == "--check-page")) {
+    page = names[1];
+    names.clear();
+  }
+
   tapegrad::tests::count_kernel_calls();
   const std::vector<OpDescription> ops = select(tapegrad::detail::all_ops(), names);
   std::printf("kernels: %s\n\n", tapegrad::kernels::instruction_set());
@@ -62,14 +98,16 @@ int run(const std::vector<std::string>& names) {
   std::printf("%-24s %5s %8s  %9s %9s %10s %10s  %s\n", "op", "cases", "threaded", "1st order", "2nd order", "forward",
               "backward", "verdict");
   std::size_t failed = 0;
+  std::vector<WallRow> rows;
   for (const OpDescription& op : ops) {
-    const WallRow row = tapegrad::tests::check_op(op);
-    print_row(row);
-    failed += !row.passed();
+    rows.push_back(tapegrad::tests::check_op(op));
+    print_row(rows.back());
+    failed += !rows.back().passed();
   }
   std::printf("\n%zu of %zu ops passed\n", ops.size() - failed, ops.size());
   const bool all_reached = !names.empty() || print_coverage();
-  return failed || !all_reached ? 1 : 0;
+  const bool page_is_good = page.empty() || (writes ? write_page : check_page)(page, ops, rows);
+  return failed || !all_reached || !page_is_good ? 1 : 0;
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ Outcome forward_and_backward(const OpSample& sample, const std::vector<Tensor>& 
   outcome.plain = no_tape([&] { return sample.apply(inputs); }).clone();
   const Tensor y = sample.apply(handles);
   outcome.value = y.clone();
+  if (!is_floating(y.dtype())) return outcome;
   const Tensor seed = cotangent.to(y.dtype());
   const std::vector<Tensor> gradients = tape.gradient(y, targets, {.seed = seed, .allow_unused = true});
   for (const Tensor& g : gradients) outcome.gradients.push_back(g.defined() ? g.clone() : Tensor());
@@ -119,7 +120,11 @@ class OpCheck {
     row_.faults.push_back(where + what);
   }
 
+  // A condition has none.
+  bool has_gradient() const { return is_floating(case_->sample->apply(case_->inputs).dtype()); }
+
   void check_gradients() {
+    if (!has_gradient()) return;
     const GradcheckReport report = gradcheck(case_->sample->apply, case_->inputs, {.second_order = true});
     row_.first_order = std::max(row_.first_order, report.worst_error(1));
     row_.second_order = std::max(row_.second_order, report.worst_error(2));
@@ -191,6 +196,7 @@ class OpCheck {
   }
 
   void compare_values(const Tensor& low, const Tensor& high, const char* what) {
+    if (low.dtype() == boolean && !same_bits(low, high)) add_fault(std::string("f32 and f64 differ: ") + what);
     if (low.dtype() != f32) return;  // a conversion to f64 stays one
     const Comparison value = compare(low, high, 0);
     row_.f32_value = std::max(row_.f32_value, value.worst);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <functional>
 #include <limits>
+#include <numbers>
 #include <random>
 #include <string>
 #include <type_traits>
@@ -120,6 +121,35 @@ std::vector<Function> functions() {
       {Primitive::erf, of([](long double x) { return std::erf(x); }), 6, 2, {{-1, 1}, {-7, 7}, {-1e-3, 1e-3}}},
       {Primitive::sin, of([](long double x) { return std::sin(x); }), 2.5, 2, {{-1, 1}, {-100, 100}, {-2e4, 2e4}}},
       {Primitive::cos, of([](long double x) { return std::cos(x); }), 2.5, 2, {{-1, 1}, {-100, 100}, {-2e4, 2e4}}},
+      {Primitive::exp2,
+       of([](long double x) { return std::exp2(x); }),
+       1.5,
+       1.5,
+       {{-1, 1}, {-160, 130}, {-1080, 1030}}},
+      {Primitive::log2, of([](long double x) { return std::log2(x); }), 2.5, 2.5, {{0, 2}, {0.9, 1.1}, {0, 1e6}}},
+      {Primitive::sinh,
+       of([](long double x) { return std::sinh(x); }),
+       2.5,
+       2.5,
+       {{-1, 1}, {-5, 5}, {-90, 90}, {-711, 711}}},
+      {Primitive::cosh,
+       of([](long double x) { return std::cosh(x); }),
+       2.5,
+       2.5,
+       {{-1, 1}, {-5, 5}, {-90, 90}, {-711, 711}}},
+      {Primitive::erfc, of([](long double x) { return std::erfc(x); }), 4, 4, {{-1, 1}, {-6, 10}, {0, 28}}},
+      {Primitive::tan, of([](long double x) { return std::tan(x); }), 4, 4, {{-1, 1}, {-100, 100}, {-2e4, 2e4}}},
+      {Primitive::asin,
+       of([](long double x) { return std::asin(x); }),
+       4,
+       4,
+       {{-1, 1}, {-0.01, 0.01}, {0.4, 0.6}, {0.99, 1}}},
+      {Primitive::acos,
+       of([](long double x) { return std::acos(x); }),
+       4,
+       4,
+       {{-1, 1}, {-0.6, -0.4}, {-1, -0.99}, {0.99, 1}}},
+      {Primitive::atan, of([](long double x) { return std::atan(x); }), 4, 4, {{-1, 1}, {-5, 5}, {-1e3, 1e3}}},
   };
 }
 
@@ -206,6 +236,33 @@ void check_limits() {
       {Primitive::sin, inf, nan_value<T>},
       {Primitive::cos, T(0), T(1)},
       {Primitive::cos, -inf, nan_value<T>},
+      {Primitive::exp2, T(3), T(8)},
+      {Primitive::exp2, T(-2), T(0.25)},
+      {Primitive::exp2, inf, inf},
+      {Primitive::exp2, -inf, T(0)},
+      {Primitive::log2, T(8), T(3)},
+      {Primitive::log2, T(0.125), T(-3)},
+      {Primitive::log2, T(0), -inf},
+      {Primitive::log2, inf, inf},
+      {Primitive::log2, T(-1), nan_value<T>},
+      {Primitive::sinh, T(-0.0), T(-0.0)},
+      {Primitive::sinh, inf, inf},
+      {Primitive::sinh, -inf, -inf},
+      {Primitive::cosh, T(0), T(1)},
+      {Primitive::cosh, -inf, inf},
+      {Primitive::erfc, T(0), T(1)},
+      {Primitive::erfc, inf, T(0)},
+      {Primitive::erfc, -inf, T(2)},
+      {Primitive::tan, T(-0.0), T(-0.0)},
+      {Primitive::tan, inf, nan_value<T>},
+      {Primitive::asin, T(-0.0), T(-0.0)},
+      {Primitive::asin, T(-1), static_cast<T>(-std::numbers::pi_v<long double> / 2)},
+      {Primitive::asin, T(1.5), nan_value<T>},
+      {Primitive::acos, T(1), T(0)},
+      {Primitive::acos, T(-1), static_cast<T>(std::numbers::pi_v<long double>)},
+      {Primitive::acos, inf, nan_value<T>},
+      {Primitive::atan, T(-0.0), T(-0.0)},
+      {Primitive::atan, inf, static_cast<T>(std::numbers::pi_v<long double> / 2)},
       {Primitive::sqrt, T(-1), nan_value<T>},
       {Primitive::rsqrt, T(0), inf},
       {Primitive::relu, nan_value<T>, nan_value<T>},
@@ -230,24 +287,24 @@ void check_limits() {
   }
 }
 
+/// A function of two operands: random arguments within `limit` ulp, and special values in all pairs.
 template <class T>
-void check_power(double limit) {
-  std::vector<T> x = arguments<T>({{0, 3}, {0.9, 1.1}, {-4, 4}}, 10000, 11);
-  std::vector<T> y = arguments<T>({{-20, 20}, {-700, 700}, {-5, 5}}, 10000, 12);
-  // Whole exponents of negative bases.
-  for (std::size_t i = 0; i < x.size(); i += 3) y[i] = std::round(y[i]);
-  const std::vector<T> z = evaluate(Primitive::power, x, y);
+void check_two(Primitive primitive, long double (*exact)(long double, long double), double limit, std::vector<T> x,
+               const std::vector<T>& y) {
+  const std::vector<T> z = evaluate(primitive, x, y);
   double worst = 0;
   std::size_t worst_at = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const double error = ulps(z[i], std::pow(static_cast<long double>(x[i]), static_cast<long double>(y[i])));
+    const double error = ulps(z[i], exact(static_cast<long double>(x[i]), static_cast<long double>(y[i])));
     if (error > worst) {
       worst = error;
       worst_at = i;
     }
   }
-  if (std::getenv("TAPEGRAD_PRINT_ULPS")) WARN(kernels::table().name << " power " << sizeof(T) * 8 << " " << worst);
-  INFO(worst << " ulp at " << x[worst_at] << "^" << y[worst_at] << " = " << z[worst_at]);
+  if (std::getenv("TAPEGRAD_PRINT_ULPS")) {
+    WARN(kernels::table().name << " " << name(primitive) << " f" << sizeof(T) * 8 << " " << worst);
+  }
+  INFO(worst << " ulp: " << name(primitive) << "(" << x[worst_at] << ", " << y[worst_at] << ") = " << z[worst_at]);
   CHECK(worst <= limit);
 
   using Limits = std::numeric_limits<T>;
@@ -265,18 +322,35 @@ void check_power(double limit) {
                        -infinity<T>,
                        nan_value<T>,
                        Limits::max(),
+                       Limits::max() / 2,
                        Limits::min(),
                        1 + Limits::epsilon(),
                        1 - Limits::epsilon() / 2};
-  for (const T base : special) {
-    for (const T exponent : special) {
-      const T got = evaluate<T>(Primitive::power, {base}, {exponent})[0];
-      const T exact = static_cast<T>(std::pow(static_cast<long double>(base), static_cast<long double>(exponent)));
-      INFO(base << "^" << exponent << " = " << got << ", not " << exact);
-      const bool is_ordinary = std::isfinite(exact) && exact != T(0);
-      CHECK((is_ordinary ? ulps(got, exact) <= limit : same_value(got, exact)));
+  for (const T a : special) {
+    for (const T b : special) {
+      const T got = evaluate<T>(primitive, {a}, {b})[0];
+      const T right = static_cast<T>(exact(static_cast<long double>(a), static_cast<long double>(b)));
+      INFO(name(primitive) << "(" << a << ", " << b << ") = " << got << ", not " << right);
+      const bool is_ordinary = std::isfinite(right) && right != T(0);
+      CHECK((is_ordinary ? ulps(got, right) <= limit : same_value(got, right)));
     }
   }
+}
+
+template <class T>
+void check_power(double limit) {
+  const std::vector<T> x = arguments<T>({{0, 3}, {0.9, 1.1}, {-4, 4}}, 10000, 11);
+  std::vector<T> y = arguments<T>({{-20, 20}, {-700, 700}, {-5, 5}}, 10000, 12);
+  // Whole exponents of negative bases.
+  for (std::size_t i = 0; i < x.size(); i += 3) y[i] = std::round(y[i]);
+  check_two<T>(Primitive::power, std::pow, limit, x, y);
+}
+
+template <class T>
+void check_atan2(double limit) {
+  const std::vector<T> y = arguments<T>({{-3, 3}, {0.9, 1.1}, {-1e-3, 1e-3}}, 10000, 13);
+  const std::vector<T> x = arguments<T>({{-3, 3}, {0.9, 1.1}, {-4, 4}}, 10000, 14);
+  check_two<T>(Primitive::atan2, std::atan2, limit, y, x);
 }
 
 }  // namespace
@@ -291,6 +365,11 @@ TEST_CASE("elementary functions are within their stated error of long double") {
 TEST_CASE("pow is within 2 ulp for every sign, zero and infinity") {
   check_power<float>(2);
   check_power<double>(2);
+}
+
+TEST_CASE("atan2 is within 3 ulp in every quadrant, for zeros and infinities") {
+  check_atan2<float>(3);
+  check_atan2<double>(3);
 }
 
 TEST_CASE("elementary functions at 0, infinity, NaN and outside of their domain") {
