@@ -164,14 +164,14 @@ Tensor cosine_similarity(Arg x, Arg y, const CosineSimilarityOptions& options) {
     return dot / (maximum(x_norm, eps) * maximum(y_norm, eps));
   });
   const Call call("cosine_similarity", x);
-  const ReduceOptions along{.axis = options.axis};
   const Tensor& other = detail::defined("cosine_similarity", y);
   if (!is_floating(other.dtype())) call.fail("y is " + describe(other), "convert it with to(f32)");
   const Shape shape = broadcast_shapes("cosine_similarity", call.predictions().shape(), other.shape(), x.at());
   normalize_axis("cosine_similarity", options.axis, shape.ndim(), x.at());
   const Tensor a = expand(call.x(), shape);
   const Tensor b = expand(y, shape);
-  return quotient(sum(a * b, along), norm(a, along), norm(b, along), options.eps);
+  const int axis = options.axis;
+  return quotient(sum(a * b, {.axis = axis}), norm(a, {.axis = axis}), norm(b, {.axis = axis}), options.eps);
 }
 
 Tensor cosine_embedding(Arg x, Arg y, Arg target, const CosineEmbeddingOptions& options) {
@@ -202,7 +202,7 @@ Tensor triplet(Arg anchor, Arg positive, Arg negative, const TripletOptions& opt
   const auto distance = [&](const Arg& a, const Arg& b) {
     const Tensor d = a - b + options.eps;
     const ReduceOptions along{.axis = -1};
-    if (options.p == 2) return norm(d, along);
+    if (options.p == 2) return norm(d, {.axis = -1});
     if (options.p == 1) return sum(abs(d), along);
     return pow(sum(pow(abs(d), options.p), along), 1 / options.p);
   };
