@@ -18,14 +18,15 @@ using Plan = detail::ReducePlan;
 
 // ---- prod ----
 
+// In unsigned numbers, so that an overflow wraps around.
 Tensor multiply_integers(const Tensor& x, const Plan& plan, const Shape& shape) {
   const Tensor from = detail::converted(plan.arrange(x), i64);
   Tensor y = Tensor::empty(shape, i64);
   for (std::int64_t r = 0; r < y.size(); ++r) {
     const std::int64_t* column = from.data<std::int64_t>() + r / plan.inner * plan.n * plan.inner + r % plan.inner;
-    std::int64_t product = 1;
-    for (std::int64_t i = 0; i < plan.n; ++i) product *= column[i * plan.inner];
-    y.data<std::int64_t>()[r] = product;
+    std::uint64_t product = 1;
+    for (std::int64_t i = 0; i < plan.n; ++i) product *= static_cast<std::uint64_t>(column[i * plan.inner]);
+    y.data<std::int64_t>()[r] = static_cast<std::int64_t>(product);
   }
   return y;
 }

@@ -59,11 +59,11 @@ Tensor stddev(Arg x, const VarianceOptions& options = {});
 /// and where all are -infinity (the gradient is 0 there). Integers and booleans give f32. Throws as sum does.
 Tensor logsumexp(Arg x, const ReduceOptions& options = {});
 
-/// The product of the elements along the axes; 1 over no elements. Integers and booleans are multiplied in i64, floats
-/// in double. The gradient is exact also where elements are 0. Throws as sum does.
+/// The product of the elements along the axes; 1 over no elements. Integers and booleans are multiplied in i64 (an
+/// overflow wraps around), floats in double. The gradient is exact also where elements are 0. Throws as sum does.
 Tensor prod(Arg x, const ReduceOptions& options = {});
 
-/// Whether any element along the axes is not 0 (NaN is not), as booleans; false over no elements. Not differentiable.
+/// Whether any element along the axes is not 0 (NaN counts as true), as booleans; false over no elements. No gradient.
 /// Throws as sum does.
 Tensor any(Arg x, const ReduceOptions& options = {});
 

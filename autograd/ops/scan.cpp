@@ -43,12 +43,13 @@ Tensor run_kernel(ScanKernel kernel, const Tensor& x, const Tensor& coefficient,
   return y;
 }
 
-// y[k] = combine(y[k - 1], x[k]) in i64. Only forwards: integers have no gradient.
+// y[k] = combine(y[k - 1], x[k]) in 64 bits, unsigned, so that an overflow wraps around. Only forwards: integers have no
+// gradient.
 template <class F>
 Tensor scan_integers(const Tensor& x, int axis, F&& combine) {
   Tensor y = detail::converted(x, i64);
   const Lines lines(y.shape(), axis);
-  std::int64_t* const values = y.data<std::int64_t>();
+  auto* const values = reinterpret_cast<std::uint64_t*>(y.data<std::int64_t>());
   for (std::int64_t i = 0; i < y.size(); ++i) {
     const bool is_first = i / lines.inner % lines.n == 0;
     if (!is_first) values[i] = combine(values[i - lines.inner], values[i]);
@@ -100,7 +101,7 @@ struct CumSum {
   static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
     a.axis = normalize_axis(name, a.axis, shape.ndim(), x.at());
     if (!is_floating(x[0].dtype())) {
-      return scan_integers(x[0], a.axis, [](std::int64_t sum, std::int64_t e) { return sum + e; });
+      return scan_integers(x[0], a.axis, [](std::uint64_t sum, std::uint64_t e) { return sum + e; });
     }
     return run_kernel(kernels::table().cumsum[detail::kernel_index(x[0].dtype())], x[0], {}, a);
   }
@@ -161,7 +162,7 @@ struct CumProd {
   static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
     a.axis = normalize_axis(name, a.axis, shape.ndim(), x.at());
     if (!is_floating(x[0].dtype())) {
-      return scan_integers(x[0], a.axis, [](std::int64_t product, std::int64_t e) { return product * e; });
+      return scan_integers(x[0], a.axis, [](std::uint64_t product, std::uint64_t e) { return product * e; });
     }
     return run_kernel(kernels::table().cumprod[detail::kernel_index(x[0].dtype())], x[0], {}, a);
   }

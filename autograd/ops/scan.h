@@ -7,7 +7,7 @@
 namespace tapegrad {
 
 /// Running sums: y[k] = x[0] + ... + x[k] along the axis (by default the last one). Integers and booleans are summed in
-/// i64; f32 is summed in double. Throws for an axis that x does not have.
+/// i64 (an overflow wraps around), f32 in double. Throws for an axis that x does not have.
 Tensor cumsum(Arg x, int axis = -1);
 
 /// Running products: y[k] = x[0] ... x[k] along the axis (by default the last one); otherwise as cumsum. The gradient

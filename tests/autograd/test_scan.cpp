@@ -58,6 +58,12 @@ TEST_CASE("integers and booleans are scanned in i64") {
   CHECK(prod(x, {.axis = 1}).dtype() == i64);
   CHECK(values_of(prod(x, {.axis = 1})) == Values{4e18, -4});
   CHECK(prod(Tensor::from({true, true})).item() == 1);
+
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  const Tensor large = Tensor::from<std::int64_t>({most, 3});
+  CHECK(prod(large).span<const std::int64_t>()[0] == most - 2);  // 3 most = 2^64 + most - 2
+  CHECK(cumprod(large).span<const std::int64_t>()[1] == most - 2);
+  CHECK(cumsum(large).span<const std::int64_t>()[1] == std::numeric_limits<std::int64_t>::min() + 2);
 }
 
 TEST_CASE("linear_scan follows its recurrence in both directions") {
