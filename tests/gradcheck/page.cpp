@@ -36,6 +36,13 @@ Their gradients are rules written in ops of this page. The shapes are those of o
 
 )";
 
+constexpr const char* composite_introduction = R"(
+## Composite functions
+
+Functions made of the ops above. They have no entry of their own on the tape.
+
+)";
+
 /// How a column's bounds follow from errors, so that they hold for all instruction sets: the room left above what was
 /// measured, and the smallest error that is distinguished.
 struct Column {
@@ -102,6 +109,19 @@ std::string shapes_of(const OpDescription& op) {
   return code(text + "-> " + to_string(sample->apply(sample->inputs).shape()));
 }
 
+Line row_of(const OpDescription& op, const WallRow& row) {
+  Line line{{code(op.name)}, {escaped(op.doc)}};
+  if (op.kind == OpKind::pointwise) {
+    line.push_back({code(op.formula)});
+    line.push_back({gradients_of(op)});
+  } else {
+    if (!op.formula.empty()) line.back().text += " " + code(op.formula);
+    line.push_back({shapes_of(op)});
+  }
+  add_errors(line, row);
+  return line;
+}
+
 /// The page as lines; those of a table have several cells.
 std::vector<Line> lines_of(const std::vector<OpDescription>& ops, const std::vector<WallRow>& rows) {
   std::vector<Line> lines;
@@ -109,28 +129,22 @@ std::vector<Line> lines_of(const std::vector<OpDescription>& ops, const std::vec
     std::istringstream stream(text);
     for (std::string line; std::getline(stream, line);) lines.push_back({{line}});
   };
-  const auto add_table = [&](const Line& head, bool is_pointwise) {
+  const auto add_table = [&](OpKind kind, const Line& head) {
     lines.push_back(head);
     lines.push_back(Line(head.size(), {"---"}));
     for (std::size_t k = 0; k < ops.size(); ++k) {
-      const OpDescription& op = ops[k];
-      if (op.formula.empty() == is_pointwise) continue;
-      Line line{{code(op.name)}, {escaped(op.doc)}};
-      if (is_pointwise) {
-        line.push_back({code(op.formula)});
-        line.push_back({gradients_of(op)});
-      } else {
-        line.push_back({shapes_of(op)});
-      }
-      add_errors(line, rows[k]);
-      lines.push_back(std::move(line));
+      if (ops[k].kind == kind) lines.push_back(row_of(ops[k], rows[k]));
     }
   };
   add_text(introduction);
+  const Line shapes_head = {{"op"}, {"what it is"}, {"shapes"}, {"check"}, {"f32"}, {"f32 gradient"}};
   add_text(pointwise_introduction);
-  add_table({{"op"}, {"what it is"}, {"formula"}, {"gradients"}, {"check"}, {"f32"}, {"f32 gradient"}}, true);
+  add_table(OpKind::pointwise,
+            {{"op"}, {"what it is"}, {"formula"}, {"gradients"}, {"check"}, {"f32"}, {"f32 gradient"}});
   add_text(structured_introduction);
-  add_table({{"op"}, {"what it is"}, {"shapes"}, {"check"}, {"f32"}, {"f32 gradient"}}, false);
+  add_table(OpKind::structured, shapes_head);
+  add_text(composite_introduction);
+  add_table(OpKind::composite, shapes_head);
   return lines;
 }
 
