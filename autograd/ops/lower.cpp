@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "autograd/error.h"
+#include "autograd/ops/machine_code.h"
 #include "autograd/ops/program.h"
 
 namespace tapegrad::program {
@@ -275,6 +276,7 @@ Executable lower(const Program& program) {
                            (operands < 3 || i.operands[2] == 2);
     executable.single = i.primitive;
   }
+  executable.steps = machine_code(executable);
   return executable;
 }
 
