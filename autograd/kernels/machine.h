@@ -67,6 +67,7 @@ constexpr bool is_in_registers(Primitive primitive) {
     case Primitive::select_negative:
     case Primitive::select_nonpositive:
     case Primitive::select_nonnegative:
+    case Primitive::scale_unless_positive:
       return true;
     default:
       return false;

@@ -132,9 +132,11 @@ TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b, V<T> c) {
     return select(a < zero, b, c);
   } else if constexpr (primitive == Primitive::select_nonpositive) {
     return select(a <= zero, b, c);
-  } else {
-    static_assert(primitive == Primitive::select_nonnegative);
+  } else if constexpr (primitive == Primitive::select_nonnegative) {
     return select(a >= zero, b, c);
+  } else {
+    static_assert(primitive == Primitive::scale_unless_positive);
+    return b * select(a > zero, V<T>(T(1)), c);
   }
 }
 

@@ -103,6 +103,18 @@ class Fusion {
       become(node, strict ? Primitive::select_positive : Primitive::select_nonnegative, right, node.operands[1],
              node.operands[2]);
     }
+    if (node.is(Primitive::select_positive)) fuse_scaling(node);
+  }
+
+  /// a > 0 ? b : b * c, which is leaky_relu and its derivative.
+  void fuse_scaling(Node& node) {
+    const int value = node.operands[1];
+    const int product = node.operands[2];
+    if (!only_here(product, Primitive::multiply)) return;
+    const int left = at(product).operands[0];
+    const int right = at(product).operands[1];
+    if (left != value && right != value) return;
+    become(node, Primitive::scale_unless_positive, node.operands[0], value, left == value ? right : left);
   }
 
   std::vector<Node> nodes_;
