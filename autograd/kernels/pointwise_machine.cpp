@@ -44,7 +44,8 @@ struct Slot {
 
 struct Frame {
   const Step* first;
-  std::size_t end;  // offsets are in bytes
+  std::size_t end;            // offsets are in bytes
+  std::size_t fetched_slots;  // the first ones, whose arrays do not fit the caches
   Slot slots[machine::max_slots];
 };
 
@@ -165,6 +166,16 @@ struct Machine<T, std::index_sequence<I...>> {
     }
   }
 
+  /// Asks for the tile after the next one: the loads of a tile come in bursts, too late for the processor to guess.
+  TAPEGRAD_INLINE static void fetch_ahead(const Frame* frame, std::size_t offset) {
+    constexpr std::size_t cache_line = 64;
+    constexpr std::size_t bytes = width * width_of<T> * sizeof(T);
+    for (std::size_t k = 0; k < frame->fetched_slots; ++k) {
+      const std::byte* const next = address<const std::byte>(frame, static_cast<std::uint16_t>(k), offset + bytes);
+      for (std::size_t at = 0; at < bytes; at += cache_line) __builtin_prefetch(next + at);
+    }
+  }
+
   /// One step, and then the next.
   template <std::size_t code>
   static void step(const Step* now, const Frame* frame, std::size_t offset, const Functions* functions,
@@ -174,6 +185,7 @@ struct Machine<T, std::index_sequence<I...>> {
     if constexpr (code == Code::store_last || code == Code::next_tile) {
       offset += width * width_of<T> * sizeof(T);
       if (returns_after_tile || offset >= frame->end) return;
+      fetch_ahead(frame, offset);
       now = frame->first;
     } else {
       ++now;
@@ -205,6 +217,8 @@ class Run {
  public:
   explicit Run(const Arguments& arguments) : arguments_(arguments) {
     frame_.first = arguments.steps;
+    const bool is_large = arguments.n >= large_array / sizeof(T);
+    frame_.fetched_slots = is_large ? arguments.input_count + arguments.output_count : 0;
     for (std::size_t k = 0; k < arguments.input_count; ++k) place_input(k);
     for (std::size_t k = 0; k < arguments.output_count; ++k) place(static_cast<T*>(arguments.outputs[k]), whole_array);
     const T* const constants = static_cast<const T*>(arguments.constants);
@@ -224,6 +238,7 @@ class Run {
 
  private:
   static constexpr std::size_t tile_size = 8 * width_of<T>;
+  static constexpr std::size_t large_array = std::size_t{1} << 17;  // bytes
   static constexpr std::size_t whole_array = ~std::size_t{0};
   static constexpr std::size_t same_for_all = 0;
 
