@@ -2,6 +2,7 @@
 // cache where that one has no room, and a path for a single element, where every nanosecond is felt.
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "autograd/kernels/table.h"
 #include "autograd/ops/program.h"
@@ -253,6 +254,13 @@ bool run_machine(const Executable& executable, const void* const* inputs, unsign
   return true;
 }
 
+/// From how many instructions on the machine is faster than strips. With 16 registers, of which it keeps 8, it gains
+/// little (bench_pointwise).
+std::size_t least_for_machine() {
+  static const std::size_t least = std::string_view(kernels::instruction_set()) == "avx512" ? 2 : 3;
+  return least;
+}
+
 template <class T>
 bool run_in_with(Executor executor, const Executable& executable, const void* const* inputs, unsigned scalar_mask,
                  void* const* outputs, std::size_t n) {
@@ -269,7 +277,8 @@ void run_in(const Executable& executable, const void* const* inputs, unsigned sc
     return executable.stores_early ? run_one<T, true>(executable, inputs, outputs)
                                    : run_one<T, false>(executable, inputs, outputs);
   }
-  if (run_machine<T>(executable, inputs, scalar_mask, outputs, n)) return;
+  const bool pays = executable.instructions.size() >= least_for_machine();
+  if (pays && run_machine<T>(executable, inputs, scalar_mask, outputs, n)) return;
   run_strips<T>(executable, inputs, scalar_mask, outputs, n);
 }
 
