@@ -14,6 +14,7 @@ void fill_fold(Table& table);
 void fill_gemm(Table& table);
 void fill_optim(Table& table);
 void fill_pointwise(Table& table);
+void fill_pointwise_machine(Table& table);
 void fill_reduce(Table& table);
 void fill_rows(Table& table);
 void fill_scan(Table& table);

@@ -83,37 +83,6 @@ TAPEGRAD_INLINE void for_each_batch(T* out, std::size_t n, Body batch) {
   }
 }
 
-/// Long expressions fill the processor by themselves; unrolling them would only cost code.
-constexpr int unroll_of(Primitive primitive) {
-  switch (primitive) {
-    case Primitive::exp:
-    case Primitive::tanh:
-    case Primitive::sigmoid:
-      return 2;
-    case Primitive::expm1:
-    case Primitive::log:
-    case Primitive::log1p:
-    case Primitive::erf:
-    case Primitive::sin:
-    case Primitive::cos:
-    case Primitive::softplus:
-    case Primitive::exp2:
-    case Primitive::log2:
-    case Primitive::sinh:
-    case Primitive::cosh:
-    case Primitive::erfc:
-    case Primitive::tan:
-    case Primitive::asin:
-    case Primitive::acos:
-    case Primitive::atan:
-    case Primitive::power:
-    case Primitive::atan2:
-      return 1;
-    default:
-      return 4;
-  }
-}
-
 template <Primitive primitive, class T>
 TAPEGRAD_INLINE V<T> compute_one(const void* a, const void* b, const void* c) {
   const auto load = [](const void* from) TAPEGRAD_INLINE_LAMBDA { return V<T>(*static_cast<const T*>(from)); };

@@ -132,9 +132,42 @@ TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b, V<T> c) {
     return select(a < zero, b, c);
   } else if constexpr (primitive == Primitive::select_nonpositive) {
     return select(a <= zero, b, c);
-  } else {
-    static_assert(primitive == Primitive::select_nonnegative);
+  } else if constexpr (primitive == Primitive::select_nonnegative) {
     return select(a >= zero, b, c);
+  } else {
+    static_assert(primitive == Primitive::scale_unless_positive);
+    return b * select(a > zero, V<T>(T(1)), c);
+  }
+}
+
+/// Long expressions fill the processor by themselves; unrolling them would only cost code.
+constexpr int unroll_of(Primitive primitive) {
+  switch (primitive) {
+    case Primitive::exp:
+    case Primitive::tanh:
+    case Primitive::sigmoid:
+      return 2;
+    case Primitive::expm1:
+    case Primitive::log:
+    case Primitive::log1p:
+    case Primitive::erf:
+    case Primitive::sin:
+    case Primitive::cos:
+    case Primitive::softplus:
+    case Primitive::exp2:
+    case Primitive::log2:
+    case Primitive::sinh:
+    case Primitive::cosh:
+    case Primitive::erfc:
+    case Primitive::tan:
+    case Primitive::asin:
+    case Primitive::acos:
+    case Primitive::atan:
+    case Primitive::power:
+    case Primitive::atan2:
+      return 1;
+    default:
+      return 4;
   }
 }
 

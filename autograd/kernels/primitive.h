@@ -55,17 +55,18 @@ enum class Primitive : std::uint8_t {
   tanh_derivative,     // a * (1 - b * b): b is the value of tanh
   sigmoid_derivative,  // a * (b - b * b): b is the value of sigmoid
   // Three operands, a, b and c.
-  fma,                 // a * b + c
-  fms,                 // a * b - c
-  fnma,                // c - a * b
-  select,              // a != 0 ? b : c
-  select_positive,     // a > 0 ? b : c
-  select_negative,     // a < 0 ? b : c
-  select_nonpositive,  // a <= 0 ? b : c
-  select_nonnegative,  // a >= 0 ? b : c
+  fma,                    // a * b + c
+  fms,                    // a * b - c
+  fnma,                   // c - a * b
+  select,                 // a != 0 ? b : c
+  select_positive,        // a > 0 ? b : c
+  select_negative,        // a < 0 ? b : c
+  select_nonpositive,     // a <= 0 ? b : c
+  select_nonnegative,     // a >= 0 ? b : c
+  scale_unless_positive,  // a > 0 ? b : b * c
 };
 
-inline constexpr std::size_t primitive_count = static_cast<std::size_t>(Primitive::select_nonnegative) + 1;
+inline constexpr std::size_t primitive_count = static_cast<std::size_t>(Primitive::scale_unless_positive) + 1;
 
 constexpr int arity(Primitive primitive) {
   if (primitive < Primitive::add) return 1;
@@ -126,6 +127,7 @@ constexpr const char* name(Primitive primitive) {
       "select_negative",
       "select_nonpositive",
       "select_nonnegative",
+      "scale_unless_positive",
   };
   return names[static_cast<std::size_t>(primitive)];
 }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <span>
 
+#include "autograd/kernels/machine_step.h"
 #include "autograd/kernels/primitive.h"
 
 namespace tapegrad::kernels {
@@ -129,6 +130,10 @@ struct Table {
   /// block[dtype][primitive][scalars]: bit k of `scalars` says that operand k is one element, read once. Entries that
   /// make no sense for the primitive's number of operands are null.
   BlockFunction block[2][primitive_count][8];
+
+  /// A whole program on n elements of every operand. An output may be the array of an input that no step reads after
+  /// the output was stored, or of a scalar.
+  void (*machine[2])(const machine::Arguments& arguments);
 
   // ---- reductions ----
 

@@ -332,6 +332,10 @@ void ReverseMode::ternary(const Node& node, int g) {
       accumulate(second, c.where(a, g, zero));
       accumulate(third, c.where(a, zero, g));
       break;
+    case Primitive::scale_unless_positive:
+      accumulate(second, c.apply(node.primitive, a, g, value_[static_cast<std::size_t>(third)]));
+      accumulate(third, c.apply(Primitive::select_positive, a, zero, c.multiply(g, b)));
+      break;
     default:  // select_positive and so on
       accumulate(second, c.apply(node.primitive, a, g, zero));
       accumulate(third, c.apply(node.primitive, a, zero, g));

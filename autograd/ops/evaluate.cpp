@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "autograd/ops/elements.h"
 #include "autograd/tape.h"
 #include "autograd/thread_pool.h"
 
@@ -15,7 +16,8 @@ using program::Precision;
 using program::Primitive;
 
 constexpr std::size_t max_operands = max_inputs_with_uses;
-constexpr std::int64_t short_row = 32;  // below this, repeating an operand in memory is cheaper than a call per row
+constexpr std::int64_t block_size = 1024;    // elements; each call has to pay
+constexpr std::int64_t longest_row = 16384;  // threads share longer ones
 
 Precision precision_of(DType type) { return type == f32 ? Precision::f32 : Precision::f64; }
 
@@ -47,7 +49,6 @@ struct Plan {
   int axes = 0;
   std::int64_t size[max_rank];
   std::int64_t stride[max_operands][max_rank];
-  std::int64_t inner() const { return axes ? size[axes - 1] : 1; }
 };
 
 Plan plan_broadcast(const Shape& shape, std::span<const Tensor* const> x) {
@@ -75,28 +76,165 @@ Plan plan_broadcast(const Shape& shape, std::span<const Tensor* const> x) {
   return plan;
 }
 
-void run_rows(const Executable& e, const Plan& plan, std::span<const Tensor* const> x, std::span<Tensor> y) {
-  const auto width = static_cast<std::int64_t>(size_of(y[0].dtype()));
-  const std::int64_t inner = plan.inner();
-  const std::int64_t rows = y[0].size() / inner;
-  unsigned scalars = 0;
-  for (std::size_t k = 0; k < x.size(); ++k) scalars |= static_cast<unsigned>(!plan.stride[k][plan.axes - 1]) << k;
-  const std::int64_t chunks = std::min(rows, chunks_for(y[0].size(), program::cost(e) * 1e-3));
-  parallel_for(chunks, [&](std::int64_t chunk) {
+/// The result in pieces of about `block_size` elements: `rows` steps along `axis`, times all of the axes behind it.
+struct Blocks {
+  int axis = 0;
+  std::int64_t inside = 1;  // elements of one step
+  std::int64_t rows = 1;
+  std::int64_t along_axis = 1;  // blocks
+  std::int64_t count = 1;
+};
+
+Blocks blocks_of(const Plan& plan) {
+  Blocks b;
+  b.axis = plan.axes - 1;
+  while (b.axis > 0 && b.inside * plan.size[b.axis] <= block_size) b.inside *= plan.size[b.axis--];
+  const bool is_last = b.axis == plan.axes - 1;
+  const std::int64_t most = is_last ? longest_row : std::max<std::int64_t>(block_size / b.inside, 1);
+  b.rows = std::min(plan.size[b.axis], most);
+  b.along_axis = (plan.size[b.axis] + b.rows - 1) / b.rows;
+  b.count = b.along_axis;
+  for (int i = 0; i < b.axis; ++i) b.count *= plan.size[i];
+  return b;
+}
+
+/// How an operand gets into a block.
+enum class Supply : std::uint8_t {
+  in_place,       // it has the block's elements side by side
+  scalar,         // it has one element for all of them
+  gathered,       // they are brought together in a buffer
+  gathered_once,  // ... and are the same for all blocks
+};
+
+Supply supply_of(const Plan& plan, const Blocks& b, std::size_t k) {
+  const std::int64_t* const stride = plan.stride[k];
+  bool is_contiguous = true;
+  bool is_scalar = true;
+  std::int64_t expected = 1;
+  for (int i = plan.axes - 1; i >= b.axis + (b.rows == 1); --i) {
+    is_contiguous = is_contiguous && stride[i] == expected;
+    is_scalar = is_scalar && stride[i] == 0;
+    expected *= plan.size[i];
+  }
+  if (is_contiguous) return Supply::in_place;
+  if (is_scalar) return Supply::scalar;
+  return std::all_of(stride, stride + b.axis + 1, [](std::int64_t s) { return s == 0; }) ? Supply::gathered_once
+                                                                                         : Supply::gathered;
+}
+
+/// Brings `rows` steps of operand k together.
+void gather(const Plan& plan, const Blocks& b, std::size_t k, const void* from, void* to, std::int64_t rows,
+            std::int64_t width) {
+  kernels::CopyArguments copy;
+  copy.rank = plan.axes - b.axis;
+  copy.element_bytes = width;
+  copy.from = from;
+  copy.to = to;
+  std::int64_t stride = 1;
+  for (int i = plan.axes - 1; i >= b.axis; --i) {
+    const int axis = i - b.axis;
+    copy.shape[axis] = i == b.axis ? rows : plan.size[i];
+    copy.from_strides[axis] = plan.stride[k][i];
+    copy.to_strides[axis] = stride;
+    stride *= copy.shape[axis];
+  }
+  kernels::table().copy(copy);
+}
+
+/// One thread's blocks.
+class BlockRun {
+ public:
+  BlockRun(const Executable& e, const Plan& plan, const Blocks& blocks, std::span<const Tensor* const> x,
+           std::span<Tensor> y)
+      : e_(e),
+        plan_(plan),
+        blocks_(blocks),
+        x_(x),
+        y_(y),
+        width_(static_cast<std::int64_t>(size_of(y[0].dtype()))),
+        bytes_(blocks.rows * blocks.inside * width_),
+        buffers_(count_gathered() * static_cast<std::size_t>(bytes_)) {}
+
+  void run(std::int64_t block) {
+    const std::int64_t first_row = block % blocks_.along_axis * blocks_.rows;
+    const std::int64_t outer = block / blocks_.along_axis;
+    const std::int64_t rows = std::min(blocks_.rows, plan_.size[blocks_.axis] - first_row);
     Pointers p;
-    const auto [begin, end] = chunk_range(rows, chunks, chunk, 1);
-    for (std::int64_t row = begin; row < end; ++row) {
-      std::int64_t offset[max_operands] = {};
-      std::int64_t rest = row;
-      for (int i = plan.axes - 2; i >= 0; --i) {
-        for (std::size_t k = 0; k < x.size(); ++k) offset[k] += rest % plan.size[i] * plan.stride[k][i];
-        rest /= plan.size[i];
+    unsigned scalars = 0;
+    std::byte* buffer = buffers_.get<std::byte>();
+    for (std::size_t k = 0; k < x_.size(); ++k) {
+      p.x[k] = x_[k]->data<const std::byte>() + offset(k, outer, first_row) * width_;
+      scalars |= static_cast<unsigned>(supply_[k] == Supply::scalar) << k;
+      if (supply_[k] != Supply::gathered && supply_[k] != Supply::gathered_once) continue;
+      if (supply_[k] == Supply::gathered) {
+        gather(plan_, blocks_, k, p.x[k], buffer, rows, width_);
+      } else if (!is_filled_) {
+        gather(plan_, blocks_, k, p.x[k], buffer, blocks_.rows, width_);
       }
-      for (std::size_t k = 0; k < x.size(); ++k) p.x[k] = x[k]->data<const std::byte>() + offset[k] * width;
-      for (std::size_t j = 0; j < y.size(); ++j) p.y[j] = y[j].data<std::byte>() + row * inner * width;
-      program::run(e, precision_of(y[0].dtype()), p.x, scalars, p.y, static_cast<std::size_t>(inner));
+      p.x[k] = buffer;
+      buffer += bytes_;
     }
+    is_filled_ = true;
+    const std::int64_t start = (outer * plan_.size[blocks_.axis] + first_row) * blocks_.inside;
+    for (std::size_t j = 0; j < y_.size(); ++j) p.y[j] = y_[j].data<std::byte>() + start * width_;
+    program::run(e_, precision_of(y_[0].dtype()), p.x, scalars, p.y, static_cast<std::size_t>(rows * blocks_.inside));
+  }
+
+ private:
+  std::size_t count_gathered() {
+    std::size_t count = 0;
+    for (std::size_t k = 0; k < x_.size(); ++k) {
+      supply_[k] = supply_of(plan_, blocks_, k);
+      count += supply_[k] == Supply::gathered || supply_[k] == Supply::gathered_once;
+    }
+    return count;
+  }
+
+  std::int64_t offset(std::size_t k, std::int64_t outer, std::int64_t first_row) const {
+    std::int64_t sum = first_row * plan_.stride[k][blocks_.axis];
+    for (int i = blocks_.axis - 1; i >= 0; --i) {
+      sum += outer % plan_.size[i] * plan_.stride[k][i];
+      outer /= plan_.size[i];
+    }
+    return sum;
+  }
+
+  const Executable& e_;
+  const Plan& plan_;
+  const Blocks& blocks_;
+  std::span<const Tensor* const> x_;
+  std::span<Tensor> y_;
+  std::int64_t width_;
+  std::int64_t bytes_;  // of a buffer
+  Supply supply_[max_operands];
+  Scratch buffers_;
+  bool is_filled_ = false;
+};
+
+void run_blocks(const Executable& e, const Plan& plan, std::span<const Tensor* const> x, std::span<Tensor> y) {
+  const Blocks blocks = blocks_of(plan);
+  const std::int64_t chunks = std::min(blocks.count, chunks_for(y[0].size(), program::cost(e) * 1e-3));
+  parallel_for(chunks, [&](std::int64_t chunk) {
+    BlockRun part(e, plan, blocks, x, y);
+    const auto [begin, end] = chunk_range(blocks.count, chunks, chunk, 1);
+    for (std::int64_t block = begin; block < end; ++block) part.run(block);
   });
+}
+
+void evaluate_broadcast(const Executable& e, std::span<const Tensor* const> x, std::span<Tensor> y) {
+  const Tape::Pause pause;
+  const Shape shape = y[0].shape();
+  std::array<Tensor, max_operands> held;
+  std::array<const Tensor*, max_operands> operands;
+  const std::span used(operands.data(), x.size());
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    operands[k] = x[k];
+    if (x[k]->dtype() != y[0].dtype()) held[k] = x[k]->to(y[0].dtype());
+    const Tensor& converted = held[k].defined() ? held[k] : *x[k];
+    if (!converted.is_contiguous()) held[k] = converted.clone();
+    if (held[k].defined()) operands[k] = &held[k];
+  }
+  if (!run_flat(e, used, y)) run_blocks(e, plan_broadcast(shape, used), used, y);
 }
 
 Tensor repeated(const Tensor& x, const Shape& shape) {
@@ -118,29 +256,6 @@ Tensor repeated(const Tensor& x, const Shape& shape) {
   }
   kernels::table().copy(copy);
   return to;
-}
-
-void evaluate_broadcast(const Executable& e, std::span<const Tensor* const> x, std::span<Tensor> y) {
-  const Tape::Pause pause;
-  const Shape shape = y[0].shape();
-  std::array<Tensor, max_operands> held;
-  std::array<const Tensor*, max_operands> operands;
-  const std::span used(operands.data(), x.size());
-  for (std::size_t k = 0; k < x.size(); ++k) {
-    operands[k] = x[k];
-    if (x[k]->dtype() != y[0].dtype()) held[k] = x[k]->to(y[0].dtype());
-    const Tensor& converted = held[k].defined() ? held[k] : *x[k];
-    if (!converted.is_contiguous()) held[k] = converted.clone();
-    if (held[k].defined()) operands[k] = &held[k];
-  }
-  const Plan plan = plan_broadcast(shape, used);
-  if (plan.axes > 1 && plan.inner() >= short_row) return run_rows(e, plan, used, y);
-  for (std::size_t k = 0; k < x.size(); ++k) {
-    if (operands[k]->size() == y[0].size() || operands[k]->size() == 1) continue;
-    held[k] = repeated(*operands[k], shape);
-    operands[k] = &held[k];
-  }
-  run_flat(e, used, y);
 }
 
 std::int64_t integer_result(Primitive p, std::int64_t a, std::int64_t b, std::int64_t c) {

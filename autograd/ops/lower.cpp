@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "autograd/error.h"
+#include "autograd/ops/machine_code.h"
 #include "autograd/ops/program.h"
 
 namespace tapegrad::program {
@@ -102,6 +103,18 @@ class Fusion {
       become(node, strict ? Primitive::select_positive : Primitive::select_nonnegative, right, node.operands[1],
              node.operands[2]);
     }
+    if (node.is(Primitive::select_positive)) fuse_scaling(node);
+  }
+
+  /// a > 0 ? b : b * c, which is leaky_relu and its derivative.
+  void fuse_scaling(Node& node) {
+    const int value = node.operands[1];
+    const int product = node.operands[2];
+    if (!only_here(product, Primitive::multiply)) return;
+    const int left = at(product).operands[0];
+    const int right = at(product).operands[1];
+    if (left != value && right != value) return;
+    become(node, Primitive::scale_unless_positive, node.operands[0], value, left == value ? right : left);
   }
 
   std::vector<Node> nodes_;
@@ -275,6 +288,7 @@ Executable lower(const Program& program) {
                            (operands < 3 || i.operands[2] == 2);
     executable.single = i.primitive;
   }
+  executable.steps = machine_code(executable);
   return executable;
 }
 

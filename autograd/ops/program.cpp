@@ -119,6 +119,8 @@ double evaluate(Primitive primitive, double a, double b, double c) {
       return a <= 0 ? b : c;
     case Primitive::select_nonnegative:
       return a >= 0 ? b : c;
+    case Primitive::scale_unless_positive:
+      return a > 0 ? b : b * c;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/kernels/machine_step.h"
 #include "autograd/kernels/primitive.h"
 
 namespace tapegrad::program {
@@ -125,6 +126,7 @@ struct Instruction {
 /// A program as a list of instructions over slots, ready to run in either precision.
 struct Executable {
   std::vector<Instruction> instructions;
+  std::vector<kernels::machine::Step> steps;  // the same for the accumulator machine; none when it has no room
   std::vector<double> constants;
   std::vector<float> constants_f32;
   std::vector<unsigned> read_after_store;  // per output: bit k if input k is read after the output was written
@@ -150,6 +152,16 @@ enum class Precision : std::uint8_t { f32, f64 };
 /// may cut the work anywhere: at rows, for an operand that repeats along them, or between threads.
 void run(const Executable& executable, Precision precision, const void* const* inputs, unsigned scalar_mask,
          void* const* outputs, std::size_t n);
+
+/// The ways to run a program. They give the same bits.
+enum class Executor : std::uint8_t {
+  strips,   // instruction by instruction, over pieces that fit the first-level cache
+  machine,  // tile by tile, in registers: kernels/machine.h
+};
+
+/// `run` with an executor of the caller's choice, for tests and benchmarks. False when that one cannot run this.
+bool run_with(Executor executor, const Executable& executable, Precision precision, const void* const* inputs,
+              unsigned scalar_mask, void* const* outputs, std::size_t n);
 
 /// The slope of the cost of `run`: about so many nanoseconds for 1,000 elements in f32 with data in cache.
 inline int cost(const Executable& executable) { return executable.cost; }

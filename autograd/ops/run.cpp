@@ -1,7 +1,8 @@
-// Runs executables: a direct loop for one instruction, strips in the first-level cache for several, and a path for a
-// single element, where every nanosecond is felt.
+// Runs executables: a direct loop for one instruction, the accumulator machine for several, strips in the first-level
+// cache where that one has no room, and a path for a single element, where every nanosecond is felt.
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "autograd/kernels/table.h"
 #include "autograd/ops/program.h"
@@ -220,6 +221,54 @@ __attribute__((noinline)) void run_strips(const Executable& executable, const vo
   Strips<T>(executable, inputs, scalar_mask, outputs).run(n);
 }
 
+/// Whether an output lies over an input that is read after the output was written.
+bool overwrites_inputs(const Executable& executable, const void* const* inputs, unsigned scalar_mask,
+                       void* const* outputs) {
+  if (!executable.stores_early) return false;
+  for (std::size_t j = 0; j < executable.output_count; ++j) {
+    const unsigned read_later = executable.read_after_store[j] & ~scalar_mask;
+    for (std::size_t k = 0; k < executable.input_count; ++k) {
+      if ((read_later >> k & 1) != 0 && inputs[k] == outputs[j]) return true;
+    }
+  }
+  return false;
+}
+
+template <class T>
+bool run_machine(const Executable& executable, const void* const* inputs, unsigned scalar_mask, void* const* outputs,
+                 std::size_t n) {
+  if (executable.steps.empty() || overwrites_inputs(executable, inputs, scalar_mask, outputs)) return false;
+  kernels::machine::Arguments arguments;
+  arguments.steps = executable.steps.data();
+  arguments.inputs = inputs;
+  arguments.outputs = outputs;
+  arguments.constants = constants<T>(executable);
+  arguments.reads = executable.reads;
+  arguments.scalars = scalar_mask;
+  arguments.input_count = executable.input_count;
+  arguments.output_count = executable.output_count;
+  arguments.constant_count = executable.constants.size();
+  arguments.scratch_count = executable.scratch_count;
+  arguments.n = n;
+  kernels::table().machine[sizeof(T) == 8](arguments);
+  return true;
+}
+
+/// From how many instructions on the machine is faster than strips. With 16 registers, of which it keeps 8, it gains
+/// little (bench_pointwise).
+std::size_t least_for_machine() {
+  static const std::size_t least = std::string_view(kernels::instruction_set()) == "avx512" ? 2 : 3;
+  return least;
+}
+
+template <class T>
+bool run_in_with(Executor executor, const Executable& executable, const void* const* inputs, unsigned scalar_mask,
+                 void* const* outputs, std::size_t n) {
+  if (executor == Executor::machine) return run_machine<T>(executable, inputs, scalar_mask, outputs, n);
+  run_strips<T>(executable, inputs, scalar_mask, outputs, n);
+  return true;
+}
+
 template <class T>
 void run_in(const Executable& executable, const void* const* inputs, unsigned scalar_mask, void* const* outputs,
             std::size_t n) {
@@ -228,10 +277,18 @@ void run_in(const Executable& executable, const void* const* inputs, unsigned sc
     return executable.stores_early ? run_one<T, true>(executable, inputs, outputs)
                                    : run_one<T, false>(executable, inputs, outputs);
   }
+  const bool pays = executable.instructions.size() >= least_for_machine();
+  if (pays && run_machine<T>(executable, inputs, scalar_mask, outputs, n)) return;
   run_strips<T>(executable, inputs, scalar_mask, outputs, n);
 }
 
 }  // namespace
+
+bool run_with(Executor executor, const Executable& executable, Precision precision, const void* const* inputs,
+              unsigned scalar_mask, void* const* outputs, std::size_t n) {
+  if (precision == Precision::f32) return run_in_with<float>(executor, executable, inputs, scalar_mask, outputs, n);
+  return run_in_with<double>(executor, executable, inputs, scalar_mask, outputs, n);
+}
 
 void run(const Executable& executable, Precision precision, const void* const* inputs, unsigned scalar_mask,
          void* const* outputs, std::size_t n) {

@@ -126,6 +126,8 @@ inline long double evaluate(Primitive primitive, long double a, long double b, l
       return a <= 0 ? b : c;
     case Primitive::select_nonnegative:
       return a >= 0 ? b : c;
+    case Primitive::scale_unless_positive:
+      return a > 0 ? b : b * c;
   }
   return 0;
 }

@@ -241,6 +241,10 @@ TEST_CASE("equal expressions are computed once and constants are folded") {
   CHECK(lower(program).instructions.size() == 3);
   CHECK(trace([](auto x) { return where(x > 0, x, 0); }).nodes().size() == 4);
   CHECK(lower(trace([](auto x) { return where(x > 0, x, 0); })).instructions.size() == 1);
+  CHECK(lower(trace([](auto x, auto slope) { return where(x > 0, x, slope * x); })).instructions.size() == 1);
+  CHECK(lower(trace([](auto x, auto y) { return where(x > 0, y, y * 3); })).instructions.size() == 1);
+  CHECK(lower(trace([](auto x, auto y) { return where(x > 0, x, y * 3); })).instructions.size() == 2);
+  CHECK(lower(trace([](auto x) { return where(x > 0, x, 3 * x) + 3 * x; })).instructions.size() == 3);
   // A product that is used twice is rounded once, for both uses.
   const Program shared = trace([](auto x, auto y) { return std::array{x * y, x * y + x}; });
   CHECK(lower(shared).instructions.back().primitive == Primitive::add);

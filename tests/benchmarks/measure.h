@@ -24,5 +24,6 @@ Timing measure(const std::function<void()>& step, int rounds);
 
 std::vector<Workload> tape_workloads();
 std::vector<Workload> network_workloads();
+std::vector<Workload> pointwise_workloads();
 
 }  // namespace bench
