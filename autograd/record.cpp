@@ -98,6 +98,7 @@ void open_record(bool keep_values) {
   record.has_layers = false;
   o.is_walked = false;
   record.values = keep_values ? &o.values : nullptr;
+  record.plain_limit = 0;  // the first entry finds it
 }
 
 void Record::clear() noexcept {
@@ -225,6 +226,12 @@ void push_blocks(const Op& op, SourceLocation at, Block& y, const std::uint32_t*
     tensors[k] = &handles[k];
   }
   record.push(op, at, Tensor::share(&y), in, tensors, inputs);
+  record.find_plain_limit();
+}
+
+void Record::find_plain_limit() {
+  const std::uint32_t warning_due = size < forgotten ? forgotten - 1 : max_entries;
+  plain_limit = values ? 0 : std::min(capacity - 1, warning_due);
 }
 
 void note_walk() { owner().is_walked = true; }

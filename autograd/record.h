@@ -26,8 +26,8 @@ inline void prefetch_saved(std::uint32_t i) {
 inline bool was_released(const Entry& entry) { return entry.saved[0] == released; }
 
 // Record::push for an op of N <= 3 inputs that saves at most two tensors, with everything known at compile time
-// unrolled: most entries are such.
-template <int N>
+// unrolled: most entries are such. `is_uniform`: y has the shape and dtype of every input.
+template <int N, bool is_uniform>
 inline void push_small(const Op& op, SourceLocation at, Block& y, const std::uint32_t (&in)[N], Block* const* x);
 // Record::push for up to three blocks.
 void push_blocks(const Op& op, SourceLocation at, Block& y, const std::uint32_t* in, Block* const* x, int inputs);
@@ -80,21 +80,21 @@ void push_slots(std::uint32_t count);
 // Marks the entries from `from` to `last` that have a marked input, with which inputs those are.
 void mark_between(std::uint32_t from, std::uint32_t first, std::uint32_t last, std::uint32_t base);
 
-template <int N>
+template <int N, bool is_uniform>
 inline void push_small(const Op& op, SourceLocation at, Block& y, const std::uint32_t (&in)[N], Block* const* x) {
   static_assert(N <= 3);
   Record& r = record;
-  if (r.size + 2 > r.capacity || r.values || r.layer != r.recorded_layer) [[unlikely]] {
+  if (r.size >= r.plain_limit || r.layer != r.recorded_layer) [[unlikely]] {
     return push_blocks(op, at, y, in, x, N);
   }
   unsigned wanted = 0;
   std::uint32_t like = 0;
-  for (int k = 0; k < N; ++k) {
+  for (int k = N - 1; k >= 0; --k) {
     if (!in[k]) continue;
     wanted |= op.uses[static_cast<std::size_t>(k)];
-    if (!like) like = r.entries[in[k]].shape;
+    like = r.entries[in[k]].shape;
   }
-  const std::uint32_t shape = same_shape(like, y) ? like : r.shape_record(y, 0);
+  const std::uint32_t shape = is_uniform ? like : r.shape_record(y, like);
   Entry& e = r.entries[r.size];
   e.op = &op;
   e.at = r.inherit_line ? r.line : at;
@@ -112,7 +112,7 @@ inline void push_small(const Op& op, SourceLocation at, Block& y, const std::uin
   }
   if (wanted & output_bit) save(op.slot_of_output, &y);
   y.node.store(r.generation << 28 | r.size, std::memory_order_relaxed);
-  r.finish_entry();
+  ++r.size;
 }
 
 }  // namespace tapegrad::detail

@@ -96,7 +96,8 @@ struct Record {
   std::uint64_t generation;  // of the outermost tape; process-unique
   Entry* entries;
   std::uint32_t size, capacity;
-  std::int64_t* shapes;  // dtype and rank, then the sizes; entries of equal shape share one
+  std::uint32_t plain_limit;  // an entry before this one needs nothing but to be written: see find_plain_limit
+  std::int64_t* shapes;       // dtype and rank, then the sizes; entries of equal shape share one
   std::uint32_t shapes_size, shapes_capacity;
   std::uint64_t* slots;  // a stack of walks, one slot per entry in reach (see record.h)
   std::uint32_t slots_size, slots_capacity;
@@ -128,8 +129,10 @@ struct Record {
   void clear() noexcept;
   void note_layer();
   void warn_forgotten() const;
+  /// Up to where there is room, no value to keep and no warning due: one comparison instead of three.
+  void find_plain_limit();
+  static constexpr std::uint32_t forgotten = 1u << 20;
   void finish_entry() {
-    constexpr std::uint32_t forgotten = 1u << 20;
     if (++size == forgotten) [[unlikely]]
       warn_forgotten();
   }

@@ -12,7 +12,7 @@ namespace tapegrad::detail {
 namespace {
 
 template <class F>
-const PointwiseOp& op_of_formula() {
+[[gnu::always_inline]] inline const PointwiseOp& op_of_formula() {
   // A condition has no gradient: its program makes 1 or 0, its result is boolean.
   constexpr bool is_condition = requires { F::is_condition; };
   static const PointwiseOp op(F::name, program::trace(F::formula),
@@ -24,15 +24,15 @@ const PointwiseOp& op_of_formula() {
 
 template <class F>
 Tensor apply_formula(const Arg& a) {
-  return apply_pointwise_to(op_of_formula<F>(), a);
+  return apply_pointwise(op_of_formula<F>(), a);
 }
 template <class F>
 Tensor apply_formula(const Arg& a, const Arg& b) {
-  return apply_pointwise_to(op_of_formula<F>(), a, b);
+  return apply_pointwise(op_of_formula<F>(), a, b);
 }
 template <class F>
 Tensor apply_formula(const Arg& a, const Arg& b, const Arg& c) {
-  return apply_pointwise_to(op_of_formula<F>(), a, b, c);
+  return apply_pointwise(op_of_formula<F>(), a, b, c);
 }
 
 // ---- what the tests and pages know ----

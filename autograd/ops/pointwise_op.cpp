@@ -272,7 +272,7 @@ void record_many(const PointwiseOp& op, const Tensor* const* x, int count, Sourc
   if (any) record.push(op, at, y, in, x, count, allocate_extra(op, count, 0));
 }
 
-template <int N>
+template <int N, bool is_uniform>
 [[gnu::always_inline]] inline void record_op(const PointwiseOp& op, Block* const* x, SourceLocation at,
                                              const Tensor& y) {
   if constexpr (N <= 3) {
@@ -280,7 +280,7 @@ template <int N>
       std::uint32_t in[N];
       std::uint32_t any = 0;
       for (int k = 0; k < N; ++k) any |= in[k] = record.index(x[k], at);
-      if (any) push_small<N>(op, at, *y.block(), in, x);
+      if (any) push_small<N, is_uniform>(op, at, *y.block(), in, x);
       return;
     }
   }
@@ -304,11 +304,11 @@ bool is_uniform(Block* const* x) {
   return true;
 }
 
-// The operand over which the result may be written, or null. Nothing that a tape may read again is written over.
+// The operand over which the result may be written, or null; for when no tape records, which may read it again.
 template <int N>
 Tensor* lent_operand(const Arg* const* args) {
   for (int k = 0; k < N; ++k) {
-    if (args[k]->is_expiring() && !record.recording && args[k]->tensor().is_sole_owner()) {
+    if (args[k]->is_expiring() && args[k]->tensor().is_sole_owner()) {
       return const_cast<Tensor*>(&args[k]->tensor());
     }
   }
@@ -317,7 +317,7 @@ Tensor* lent_operand(const Arg* const* args) {
 
 // Any arguments: numbers, other dtypes, shapes that broadcast, views.
 template <int N>
-[[gnu::noinline]] Tensor apply_to_any(const PointwiseOp& op, const Arg* const* args) {
+[[gnu::noinline]] Tensor apply_to_any(const PointwiseOp& op, const std::array<const Arg*, N>& args) {
   DType type = f32;  // of numbers: that of the first tensor
   for (int k = 0; k < N; ++k) {
     if (args[k]->is_number() || !args[k]->tensor().defined()) continue;
@@ -334,37 +334,38 @@ template <int N>
   }
   Tensor y = compute_mixed(op, x, N, at);
   if (record.recording && op.result() == PointwiseResult::number && is_floating(y.dtype())) {
-    record_op<N>(op, blocks, at, y);
+    record_op<N, false>(op, blocks, at, y);
   }
   return y;
 }
 
 }  // namespace
 
-template <int N>
-Tensor apply_pointwise(const PointwiseOp& op, const Arg* const* args) {
-  Block* x[N];
-  bool is_plain = op.result() == PointwiseResult::number;
-  for (int k = 0; k < N; ++k) {
-    x[k] = args[k]->block_or_null();
-    is_plain &= x[k] != nullptr;
-  }
-  if (!is_plain || !is_uniform<N>(x)) return apply_to_any<N>(op, args);
+template <class... A>
+Tensor apply_pointwise(const PointwiseOp& op, const A&... args) {
+  constexpr int N = sizeof...(A);
+  Block* const x[] = {args.block_or_null()...};
+  const bool is_plain = op.result() == PointwiseResult::number && ((args.block_or_null() != nullptr) && ...);
+  const Arg* const list[] = {&args...};
+  if (!is_plain || !is_uniform<N>(x)) [[unlikely]]
+    return apply_to_any<N>(op, {&args...});
   const void* operands[std::max(N, 3)];
   for (int k = 0; k < std::max(N, 3); ++k) operands[k] = k < N ? x[k]->data : nullptr;
-  Tensor* const lent = lent_operand<N>(args);
+  const bool is_recorded = record.recording != nullptr;
+  Tensor* const lent = is_recorded ? nullptr : lent_operand<N>(list);
   Tensor y = lent ? take_over(*lent) : Tensor::like(*x[0]);
   void* elements = y.data();
   evaluate_flat(op.executable(), y.dtype(), operands, 0, &elements, y.size());
-  if (record.recording) record_op<N>(op, x, args[0]->at(), y);
+  if (is_recorded) record_op<N, true>(op, x, list[0]->at(), y);
   return y;
 }
 
-template Tensor apply_pointwise<1>(const PointwiseOp&, const Arg* const*);
-template Tensor apply_pointwise<2>(const PointwiseOp&, const Arg* const*);
-template Tensor apply_pointwise<3>(const PointwiseOp&, const Arg* const*);
-template Tensor apply_pointwise<4>(const PointwiseOp&, const Arg* const*);
-template Tensor apply_pointwise<5>(const PointwiseOp&, const Arg* const*);
-template Tensor apply_pointwise<6>(const PointwiseOp&, const Arg* const*);
+template Tensor apply_pointwise(const PointwiseOp&, const Arg&);
+template Tensor apply_pointwise(const PointwiseOp&, const Arg&, const Arg&);
+template Tensor apply_pointwise(const PointwiseOp&, const Arg&, const Arg&, const Arg&);
+template Tensor apply_pointwise(const PointwiseOp&, const Arg&, const Arg&, const Arg&, const Arg&);
+template Tensor apply_pointwise(const PointwiseOp&, const Arg&, const Arg&, const Arg&, const Arg&, const Arg&);
+template Tensor apply_pointwise(const PointwiseOp&, const Arg&, const Arg&, const Arg&, const Arg&, const Arg&,
+                                const Arg&);
 
 }  // namespace tapegrad::detail

@@ -65,19 +65,13 @@ class PointwiseOp : public Op {
   mutable std::array<std::atomic<const PartialOp*>, max_inputs_with_uses> partials_{};
 };
 
-/// Applies op to N arguments: as many as its program has inputs, 1 to 6.
-template <int N>
-Tensor apply_pointwise(const PointwiseOp& op, const Arg* const* args);
+/// Applies op to as many arguments as its program has inputs, 1 to 6; each A is Arg.
+template <class... A>
+Tensor apply_pointwise(const PointwiseOp& op, const A&... args);
 
 /// sum += g, if nobody else holds the elements of `sum`, the shapes are equal and no tape records. False when nothing
 /// was done.
 bool add_in_place(Tensor& sum, const Tensor& g);
-
-template <class... A>
-Tensor apply_pointwise_to(const PointwiseOp& op, const A&... args) {
-  const Arg* list[] = {&args...};
-  return apply_pointwise<sizeof...(A)>(op, list);
-}
 
 }  // namespace detail
 
@@ -93,32 +87,32 @@ class Pointwise {
   Tensor operator()(Arg a) const
     requires(arguments == 1)
   {
-    return detail::apply_pointwise_to(*op_, a);
+    return detail::apply_pointwise(*op_, a);
   }
   Tensor operator()(Arg a, Arg b) const
     requires(arguments == 2)
   {
-    return detail::apply_pointwise_to(*op_, a, b);
+    return detail::apply_pointwise(*op_, a, b);
   }
   Tensor operator()(Arg a, Arg b, Arg c) const
     requires(arguments == 3)
   {
-    return detail::apply_pointwise_to(*op_, a, b, c);
+    return detail::apply_pointwise(*op_, a, b, c);
   }
   Tensor operator()(Arg a, Arg b, Arg c, Arg d) const
     requires(arguments == 4)
   {
-    return detail::apply_pointwise_to(*op_, a, b, c, d);
+    return detail::apply_pointwise(*op_, a, b, c, d);
   }
   Tensor operator()(Arg a, Arg b, Arg c, Arg d, Arg e) const
     requires(arguments == 5)
   {
-    return detail::apply_pointwise_to(*op_, a, b, c, d, e);
+    return detail::apply_pointwise(*op_, a, b, c, d, e);
   }
   Tensor operator()(Arg a, Arg b, Arg c, Arg d, Arg e, Arg f) const
     requires(arguments == 6)
   {
-    return detail::apply_pointwise_to(*op_, a, b, c, d, e, f);
+    return detail::apply_pointwise(*op_, a, b, c, d, e, f);
   }
 
   template <class... S>
