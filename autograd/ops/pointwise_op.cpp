@@ -318,11 +318,13 @@ Tensor* lent_operand(const Arg* const* args) {
 // Any arguments: numbers, other dtypes, shapes that broadcast, views.
 template <int N>
 [[gnu::noinline]] Tensor apply_to_any(const PointwiseOp& op, const std::array<const Arg*, N>& args) {
-  DType type = f32;  // of numbers: that of the first tensor
-  for (int k = 0; k < N; ++k) {
-    if (args[k]->is_number() || !args[k]->tensor().defined()) continue;
-    type = args[k]->tensor().dtype();
-    break;
+  DType type = f32;  // of numbers: that of the first tensor of fractions, else of the first tensor
+  bool is_found = false;
+  for (int k = 0; k < N && !(is_found && is_floating(type)); ++k) {
+    const Block* block = args[k]->block_or_null();
+    if (!block || (is_found && !is_floating(block->dtype()))) continue;
+    type = block->dtype();
+    is_found = true;
   }
   const SourceLocation at = args[0]->at();
   const Tensor* x[N];

@@ -150,6 +150,15 @@ TEST_CASE("integers stay integers where the formula keeps them, and become f32 w
   CHECK(std::isnan(clamp(full({}, std::numeric_limits<double>::quiet_NaN()), {.min = 0, .max = 1}).item()));
 }
 
+TEST_CASE("a number takes the dtype of the tensors of fractions beside it, wherever they stand") {
+  const Tensor mask = Tensor::from({true, false});
+  const Tensor x = Tensor::from({1.0, 2.0});
+  CHECK(where(mask, x, 0.5).dtype() == f64);
+  CHECK(where(mask, 0.5, x).at({1}) == 2);
+  CHECK(where(mask, 1, 0.5).dtype() == f32);
+  CHECK((mask + 1).dtype() == i64);
+}
+
 TEST_CASE("bounds in the wrong order throw") {
   const Tensor x = Tensor::from({1.0});
   CHECK(error_of([&] { clamp(x, {.min = 3, .max = 1}); }) ==

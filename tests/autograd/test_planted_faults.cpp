@@ -144,6 +144,7 @@ bool names(const WallRow& row, const std::string& cause) {
 // every op, and most are caught at once.
 bool is_caught(const OpDescription& planted, const std::string& cause) {
   std::vector<tests::WallCase> cases = tests::wall_cases(planted);
+  std::erase_if(cases, [](const tests::WallCase& c) { return c.inputs[0].size() == 0; });
   std::stable_sort(cases.begin(), cases.end(), [](const tests::WallCase& a, const tests::WallCase& b) {
     return a.inputs[0].size() < b.inputs[0].size();
   });
@@ -164,8 +165,10 @@ void require_caught(Fault fault, const std::string& cause, const std::function<b
   CHECK(planted > 0);
 }
 
-// Gradients of first and second order on every sample.
+// Gradients of first and second order on every sample; a comparison has none.
 void require_passes(const OpDescription& op) {
+  const OpSample& first = op.samples[0];
+  if (!is_floating(first.apply(first.inputs).dtype())) return;
   const GradcheckReport report = gradcheck_op(op, {.second_order = true});
   INFO(op.name << ": " << report);
   CHECK(report);

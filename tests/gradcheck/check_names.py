@@ -13,9 +13,9 @@ rows = [line.split()[0] for line in out.splitlines()[4:-2]]
 assert status == 0 and rows == ["tanh", "matmul"], (status, out)
 assert "2 of 2 ops passed" in out, out
 
-status, out, error = run("tanh", "tahn")
+status, out, error = run("tanh", "matmlu")
 assert status == 2 and out == "", (status, out)
-assert error == "gradcheck: there is no op `tahn`; did you mean `tanh`?\n", error
+assert error == "gradcheck: there is no op `matmlu`; did you mean `matmul`?\n", error
 
 status, _, error = run("something_else")
 assert status == 2 and error == "gradcheck: there is no op `something_else`\n", (status, error)
