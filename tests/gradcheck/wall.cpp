@@ -144,7 +144,7 @@ class OpCheck {
     }
   }
 
-  // The outcome for one thread, which must be that for two, and for a second run.
+  // The outcome for one thread, which must be that of a second run, and for 2, 3 and 7 threads.
   Outcome run_with_threads(const std::vector<Tensor>& inputs, const Tensor& cotangent, bool recorded) {
     struct RestoreThreads {
       int before = num_threads();
@@ -154,12 +154,14 @@ class OpCheck {
     set_num_threads(1);
     Outcome one = forward_and_backward(*case_->sample, inputs, cotangent, recorded);
     const Outcome again = forward_and_backward(*case_->sample, inputs, cotangent, recorded);
-    set_num_threads(2);
-    const std::uint64_t regions = thread_pool_statistics().regions;
-    const Outcome two = forward_and_backward(*case_->sample, inputs, cotangent, recorded);
-    if (!recorded && inputs_type(inputs) == f32) row_.threaded += thread_pool_statistics().regions > regions;
     require_same(one, again, "a second run gives other bits");
-    require_same(one, two, "two threads give other bits than one");
+    const std::uint64_t regions = thread_pool_statistics().regions;
+    for (const int threads : {2, 3, 7}) {
+      set_num_threads(threads);
+      const Outcome other = forward_and_backward(*case_->sample, inputs, cotangent, recorded);
+      require_same(one, other, std::to_string(threads) + " threads give other bits than one");
+    }
+    if (!recorded && inputs_type(inputs) == f32) row_.threaded += thread_pool_statistics().regions > regions;
     for (std::size_t k = 0; k < inputs.size(); ++k) {
       if (!same_bits(inputs[k].clone(), before[k].clone())) add_fault("input " + std::to_string(k) + " was written to");
     }

@@ -21,7 +21,7 @@ struct WallRow {
 };
 
 /// Runs all checks of an op: gradients of first and second order, f32 against f64 forward and backward, equal bits for
-/// one and two threads and for a second walk, inputs untouched. An exception is a fault too.
+/// 1, 2, 3 and 7 threads and for a second run, inputs untouched. An exception is a fault too.
 WallRow check_op(const OpDescription& op);
 
 /// An op on inputs with a layout or a broadcast that its samples do not have.
