@@ -1,5 +1,7 @@
 #pragma once
 // What tape.cpp needs of the record's bookkeeping: growing it, entering parameters, releasing entries. Internal.
+#include <cassert>
+
 #include "autograd/tape.h"
 
 namespace tapegrad::detail {
@@ -72,6 +74,14 @@ inline Tensor take_gradient(std::uint64_t& slot) {
 }
 inline void put_gradient(std::uint64_t& slot, Tensor g) { slot |= reinterpret_cast<std::uint64_t>(g.release_block()); }
 
+// True when sum += g may be done in sum's own elements: nobody else holds them, they are laid out like those of g (of
+// the same shape), and no tape records.
+inline bool may_add_in_place(const Block& sum, const Block& g) {
+  constexpr int not_its_own = view_flag | borrowed_flag | leaf_flag;
+  const int obstacles = (sum.flags & not_its_own) | (g.flags & strided_flag);
+  return !record.recording && !obstacles && sum.references.load(std::memory_order_acquire) == 1;
+}
+
 // Destroys an entry's attributes, when a walk has passed it; its inputs stay.
 void release_attributes(const Op& op, Extra* extra) noexcept;
 void note_walk();
@@ -95,6 +105,7 @@ inline void push_small(const Op& op, SourceLocation at, Block& y, const std::uin
     like = r.entries[in[k]].shape;
   }
   const std::uint32_t shape = is_uniform ? like : r.shape_record(y, like);
+  assert(same_shape(shape, y));
   Entry& e = r.entries[r.size];
   e.op = &op;
   e.at = r.inherit_line ? r.line : at;

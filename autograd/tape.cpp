@@ -70,30 +70,33 @@ inline void Walk::begin(std::uint32_t i, bool keep) {
   Entry& entry = record.entries[i];
   entry_ = entry;
   owns_ = !keep;
-  const auto hold = [&](unsigned s, Block* block) {
-    if (!block) return;
-    if (keep && !detail::is_kept_by_record(block)) detail::retain(block);
-    saved_[s].adopt(block);
-  };
-  hold(0, entry_.saved[0]);
-  hold(1, entry_.saved[1]);
-  for (unsigned s = 2; s < entry_.op->saved; ++s) hold(s, entry_.extra->more_saved()[s - 2].block);
-  if (keep) return;
-  // From here on this walk owns what the entry saved.
-  entry.saved[0] = detail::released;
-  entry.saved[1] = nullptr;
+  saved_[0].adopt(entry_.saved[0]);
+  saved_[1].adopt(entry_.saved[1]);
+  for (unsigned s = 2; entry_.extra && s < entry_.op->saved; ++s) {
+    saved_[s].adopt(entry_.extra->more_saved()[s - 2].block);
+  }
+  if (!keep) {
+    // From here on this walk owns what the entry saved.
+    entry.saved[0] = detail::released;
+    entry.saved[1] = nullptr;
+    return;
+  }
+  for (unsigned s = 0; s < entry_.op->saved; ++s) {
+    Block* block = saved_[s].block();
+    if (block && !detail::is_kept_by_record(block)) detail::retain(block);
+  }
 }
 
 inline void Walk::end() noexcept {
-  if (!entry_.op) return;
   const auto let_go = [](Tensor& saved) {
     Block* block = saved.release_block();
     if (block && !detail::is_kept_by_record(block)) detail::drop(block);
   };
   let_go(saved_[0]);
   let_go(saved_[1]);
+  if (!entry_.extra) [[likely]]
+    return;
   for (unsigned s = 2; s < entry_.op->saved; ++s) let_go(saved_[s]);
-  if (!entry_.extra) return;
   if (owns_) detail::release_attributes(*entry_.op, entry_.extra);
   entry_.extra = nullptr;
 }
@@ -115,52 +118,57 @@ const Tensor& Walk::saved_elsewhere(std::size_t s) const {
 
 Shape Walk::shape(int k) const { return detail::shape_at(record.entries[input_of(entry_, k)].shape); }
 
-// The gradient in the shape and dtype of input k.
-[[gnu::noinline]] void Walk::fit(int k, Tensor& g) const {
+// Gives the gradient in the shape and dtype of input k.
+[[gnu::noinline]] void Walk::give_fitted(int k, Tensor& g) {
   const std::uint32_t wanted = record.entries[input_of(entry_, k)].shape;
   const Shape target = detail::shape_at(wanted);
   if (!(g.shape() == target)) g = sum_to(Arg(std::move(g), entry_.at), target);
   if (g.dtype() != detail::dtype_at(wanted)) g = g.to(detail::dtype_at(wanted), entry_.at);
+  give(k, std::move(g));
 }
 
+// Every rule comes through here for each of its inputs: rare cases are calls at the end, for which nothing is set up.
 void Walk::give(int k, Tensor&& g) {
   if (!needs(k)) return;
   if (!g.defined()) [[unlikely]]
     fail_empty(k);
   const std::uint32_t in = input_of(entry_, k);
   if (!detail::same_shape(record.entries[in].shape, *g.block())) [[unlikely]]
-    fit(k, g);
+    return give_fitted(k, g);
   std::uint64_t& place = record.slots[base_ + in - first_];
-  if (gradient_in(place)) return add(in, g);
-  put_gradient(place, std::move(g));
-}
-
-void Walk::fail_empty(int k) const {
-  fail(std::string(entry_.op->name) + ": its rule gave an empty handle for input " + std::to_string(k), entry_.at);
-}
-
-// Adds to the gradient of entry `in`, which has one already, of the same shape.
-void Walk::add(std::uint32_t in, Tensor& g) {
-  Tensor sum = take_gradient(record.slots[base_ + in - first_]);
-  if (!detail::add_in_place(sum, g)) {
-    // Addition commutes, so the result may also be written over the newcomer.
-    sum = detail::add_in_place(g, sum) ? std::move(g) : Arg(sum, entry_.at) + g;
-  }
-  put_gradient(record.slots[base_ + in - first_], std::move(sum));  // the slots may have moved
+  Block* const sum = gradient_in(place);
+  if (!sum) return put_gradient(place, std::move(g));
+  if (!detail::may_add_in_place(*sum, *g.block())) return add(in, g);
+  detail::add_in_place(*sum, *g.block());
 }
 
 void Walk::give(int k, const Tensor& g) {
   if (!needs(k)) return;
   const std::uint32_t in = input_of(entry_, k);
-  std::uint64_t& place = record.slots[base_ + in - first_];
-  if (gradient_in(place) && g.defined() && detail::same_shape(record.entries[in].shape, *g.block())) {
-    // Adding up needs no handle of its own to g.
-    Tensor sum = take_gradient(place);
-    const bool added = detail::add_in_place(sum, g);
-    put_gradient(place, std::move(sum));
-    if (added) return;
+  Block* const sum = gradient_in(record.slots[base_ + in - first_]);
+  if (sum && g.defined() && detail::same_shape(record.entries[in].shape, *g.block()) &&
+      detail::may_add_in_place(*sum, *g.block())) {
+    return detail::add_in_place(*sum, *g.block());  // needs no handle of its own to g
   }
-  give(k, Tensor(g));
+  give_copy(k, g);
+}
+
+[[gnu::noinline]] void Walk::give_copy(int k, Tensor g) { give(k, std::move(g)); }
+
+void Walk::fail_empty(int k) const {
+  fail(std::string(entry_.op->name) + ": its rule gave an empty handle for input " + std::to_string(k), entry_.at);
+}
+
+// Adds to the gradient of entry `in`, which has one already, of the same shape, and which must not be changed.
+[[gnu::noinline]] void Walk::add(std::uint32_t in, Tensor& g) {
+  Tensor sum = take_gradient(record.slots[base_ + in - first_]);
+  if (detail::may_add_in_place(*g.block(), *sum.block())) {
+    detail::add_in_place(*g.block(), *sum.block());  // addition commutes
+    sum = std::move(g);
+  } else {
+    sum = Arg(sum, entry_.at) + g;
+  }
+  put_gradient(record.slots[base_ + in - first_], std::move(sum));  // the slots may have moved
 }
 
 // ---- the walk ----
@@ -295,12 +303,11 @@ void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std:
                " was walked before and has released what it saved",
            y.at(), "open the tape with {.persistent = true}, or take both gradients in one call");
     }
-    Tensor g = slot(i) & detail::target_flag ? Tensor::share(arrived) : take_gradient(slot(i));
     walk.begin(i, keep);
     record.line = walk.at();
     record.layer = record.has_layers ? detail::layer_of(i) : 0;
     ++record.rule_calls;
-    walk.op().vjp(walk, std::move(g));
+    walk.op().vjp(walk, slot(i) & detail::target_flag ? Tensor::share(arrived) : take_gradient(slot(i)));
     walk.end();
   }
 }

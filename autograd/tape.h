@@ -206,7 +206,8 @@ class Walk {
   void begin(std::uint32_t i, bool keep);
   void end() noexcept;
   const Tensor& saved_elsewhere(std::size_t slot) const;
-  void fit(int k, Tensor& gradient) const;
+  void give_fitted(int k, Tensor& gradient);
+  void give_copy(int k, Tensor gradient);
   void add(std::uint32_t in, Tensor& gradient);
   [[noreturn]] void fail_empty(int k) const;
   std::uint64_t* slot(int k) const {

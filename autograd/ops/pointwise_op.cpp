@@ -49,7 +49,7 @@ const Tensor& tensor_of(const Source& source, const Walk& walk, const Tensor& g)
 }
 
 // Gradients that are zero or the cotangent itself, given last so that the cotangent can be handed on.
-void give_simple(Walk& walk, std::span<const program::Partial> partials, Tensor g) {
+void give_simple(Walk& walk, std::span<const program::Partial> partials, Tensor& g) {
   for (std::size_t p = partials.size(); p-- > 0;) {
     const auto [input, form, reads_inputs, reads_outputs] = partials[p];
     if (form == Form::general) continue;
@@ -58,7 +58,7 @@ void give_simple(Walk& walk, std::span<const program::Partial> partials, Tensor 
     } else if (p == 0) {
       walk.give(input, std::move(g));
     } else {
-      walk.give(input, g);
+      walk.give(input, std::as_const(g));
     }
   }
 }
@@ -78,23 +78,30 @@ void give_simple(Walk& walk, std::span<const program::Partial> partials, Tensor 
   record_many(*partial.op, x, count, walk.at(), gradient);
 }
 
+// For sources that are not all of one dtype, size and layout: views, and what was broadcast.
+[[gnu::noinline]] void compute_general(const PointwiseOp::Gradient& gradient, const Walk& walk, const Tensor& g,
+                                       std::span<Tensor> results) {
+  const Tensor* x[max_operands];
+  std::size_t sources = 0;
+  for (const std::uint8_t slot : gradient.slots) x[sources++] = slot == PointwiseOp::cotangent ? &g : &walk.saved(slot);
+  evaluate(gradient.executable, std::span(x, sources), results);
+}
+
 // Runs the gradient's program. `g` is the cotangent, or the result that is written over it.
 [[gnu::always_inline]] inline void compute_gradients(const PointwiseOp::Gradient& gradient, const Walk& walk,
                                                      const Tensor& g, std::span<Tensor> results) {
-  const Tensor* x[max_operands];
   const void* elements[max_operands];
   elements[1] = elements[2] = nullptr;
   const Block& like = *results[0].block();
-  bool is_flat = true;
-  std::size_t sources = 0;
+  const void** next = elements;
+  std::int64_t differences = 0;  // one branch for all sources
   for (const std::uint8_t slot : gradient.slots) {
-    const Tensor& source = slot == PointwiseOp::cotangent ? g : walk.saved(slot);
-    const Block& b = *source.block();
-    is_flat &= b.type == like.type && b.size == like.size && !(b.flags & strided_flag);
-    x[sources] = &source;
-    elements[sources++] = b.data;
+    const Block& b = *(slot == PointwiseOp::cotangent ? g : walk.saved(slot)).block();
+    differences |= (b.size ^ like.size) | (b.type ^ like.type) | (b.flags & strided_flag);
+    *next++ = b.data;
   }
-  if (!is_flat) return evaluate(gradient.executable, std::span(x, sources), results);
+  if (differences) [[unlikely]]
+    return compute_general(gradient, walk, g, results);
   void* y[max_operands];
   for (std::size_t r = 0; r < results.size(); ++r) y[r] = results[r].data();
   evaluate_flat(gradient.executable, like.dtype(), elements, 0, y, like.size);
@@ -109,13 +116,13 @@ void give_simple(Walk& walk, std::span<const program::Partial> partials, Tensor 
   results[0] = lends ? take_over(g) : Tensor::like(g);
   for (std::size_t r = 1; r < results.size(); ++r) results[r] = Tensor::like(results[0]);
   compute_gradients(gradient, walk, lends ? results[0] : g, results);
-  std::size_t r = 0;
-  for (const program::Partial& p : gradient.partials) {
-    if (p.form != Form::general) continue;
-    if (is_recorded) record_partial(walk, op, p.input, g, results[r]);
-    walk.give(p.input, std::move(results[r++]));
+  for (std::size_t r = 0; r < results.size(); ++r) {
+    const int input = gradient.inputs[r];
+    if (is_recorded) [[unlikely]]
+      record_partial(walk, op, input, g, results[r]);
+    walk.give(input, std::move(results[r]));
   }
-  if (!gradient.is_all_general) give_simple(walk, gradient.partials, std::move(g));
+  if (!gradient.is_all_general) give_simple(walk, gradient.partials, g);
 }
 
 [[gnu::noinline]] void give_many(Walk& walk, const PointwiseOp& op, const PointwiseOp::Gradient& gradient, Tensor& g) {
@@ -124,33 +131,36 @@ void give_simple(Walk& walk, std::span<const program::Partial> partials, Tensor 
   give_results(walk, op, gradient, g, results);
 }
 
+// Most rules have one or two results. Not inlined: the rule of an addition needs no room for any.
+[[gnu::noinline]] void give_few(Walk& walk, const PointwiseOp& op, const PointwiseOp::Gradient& gradient, Tensor& g) {
+  Tensor results[2];
+  give_results(walk, op, gradient, g, std::span(results, gradient.inputs.size()));
+}
+
 void pointwise_rule(Walk& walk, Tensor g) {
   const auto& op = static_cast<const PointwiseOp&>(walk.op());
   unsigned wanted = walk.needed();
   for (int k = 3; k < op.inputs(); ++k) wanted |= static_cast<unsigned>(walk.needs(k)) << k;
   const PointwiseOp::Gradient& gradient = op.gradient(wanted);
-  const std::size_t count = gradient.executable.output_count;
-  if (count == 0) return give_simple(walk, gradient.partials, std::move(g));
-  Tensor results[3];
-  if (count > std::size(results)) return give_many(walk, op, gradient, g);
-  give_results(walk, op, gradient, g, std::span(results, count));
+  const std::size_t count = gradient.inputs.size();
+  if (count == 0) return give_simple(walk, gradient.partials, g);
+  if (count > 2) return give_many(walk, op, gradient, g);
+  give_few(walk, op, gradient, g);
+}
+
+[[gnu::noinline]] void add_large(Block& sum, const Block& g) {
+  static const program::Executable add = program::lower(program::trace([](auto a, auto b) { return a + b; }));
+  void* elements = sum.data;
+  const void* x[] = {elements, g.data, nullptr};
+  evaluate_flat(add, sum.dtype(), x, 0, &elements, sum.size);
 }
 
 }  // namespace
 
-bool add_in_place(Tensor& sum, const Tensor& g) {
-  if (record.recording || !sum.is_sole_owner() || !g.is_contiguous()) return false;
-  Block& s = *sum.block();
-  s.node.store(0, std::memory_order_relaxed);
-  if (s.size < threaded_size) {
-    evaluate_single(Primitive::add, s.dtype(), s.data, s.data, g.data(), nullptr, s.size);
-  } else {
-    static const program::Executable add = program::lower(program::trace([](auto a, auto b) { return a + b; }));
-    void* elements = s.data;
-    const void* x[] = {elements, g.data(), nullptr};
-    evaluate_flat(add, s.dtype(), x, 0, &elements, s.size);
-  }
-  return true;
+void add_in_place(Block& sum, const Block& g) {
+  sum.node.store(0, std::memory_order_relaxed);
+  if (sum.size >= threaded_size) return add_large(sum, g);
+  evaluate_single(Primitive::add, sum.dtype(), sum.data, sum.data, g.data, nullptr, sum.size);
 }
 
 // ---- construction ----
@@ -191,7 +201,11 @@ const PointwiseOp::Gradient& PointwiseOp::make_gradient(unsigned wanted) const {
   auto made = std::make_unique<Gradient>();
   made->partials = program::differentiate(program_, wanted).partials;
   unsigned general = 0;
-  for (const program::Partial& p : made->partials) general |= static_cast<unsigned>(p.form == Form::general) << p.input;
+  for (const program::Partial& p : made->partials) {
+    if (p.form != Form::general) continue;
+    general |= 1u << p.input;
+    made->inputs.push_back(static_cast<std::uint8_t>(p.input));
+  }
   if (general) {
     made->derivative = program::differentiate(program_, general);
     made->executable = program::lower(made->derivative.program);

@@ -26,6 +26,7 @@ class PointwiseOp : public Op {
     program::Derivative derivative;
     program::Executable executable;
     std::vector<program::Partial> partials;  // of all wanted inputs
+    std::vector<std::uint8_t> inputs;        // of the program's outputs: whose gradient each is
     std::vector<std::uint8_t> slots;         // of the program's inputs: which saved tensor each is, or the cotangent
     bool is_all_general = false;             // every one of them is an output of the program
     bool may_lend = false;                   // ... and the first one may be written over the cotangent
@@ -69,9 +70,8 @@ class PointwiseOp : public Op {
 template <class... A>
 Tensor apply_pointwise(const PointwiseOp& op, const A&... args);
 
-/// sum += g, if nobody else holds the elements of `sum`, the shapes are equal and no tape records. False when nothing
-/// was done.
-bool add_in_place(Tensor& sum, const Tensor& g);
+/// sum += g, of the same shape and dtype, where may_add_in_place (record.h).
+void add_in_place(Block& sum, const Block& g);
 
 }  // namespace detail
 
