@@ -17,7 +17,8 @@ check_sanitized() {
     -Dcpp_args='-g1 -fno-omit-frame-pointer -fno-sanitize-recover=all' -Db_ndebug=false \
     -Dsimd=avx2 -Dexamples=false -Dbenchmarks=false
   run meson compile -C build-asan
-  UBSAN_OPTIONS=print_stacktrace=1 run meson test -C build-asan --no-rebuild --print-errorlogs --timeout-multiplier 3
+  UBSAN_OPTIONS=print_stacktrace=1 run meson test -C build-asan --suite unit --no-rebuild --print-errorlogs \
+    --timeout-multiplier 3
 }
 
 check_clang_syntax() {
