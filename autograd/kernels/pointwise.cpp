@@ -10,16 +10,16 @@ namespace {
 
 // The first element of a register.
 #if defined(__SSE2__)
-TAPEGRAD_INLINE float first(__m128 x) { return _mm_cvtss_f32(x); }
-TAPEGRAD_INLINE double first(__m128d x) { return _mm_cvtsd_f64(x); }
+[[maybe_unused]] TAPEGRAD_INLINE float first(__m128 x) { return _mm_cvtss_f32(x); }
+[[maybe_unused]] TAPEGRAD_INLINE double first(__m128d x) { return _mm_cvtsd_f64(x); }
 #endif
 #if defined(__AVX__)
-TAPEGRAD_INLINE float first(__m256 x) { return _mm256_cvtss_f32(x); }
-TAPEGRAD_INLINE double first(__m256d x) { return _mm256_cvtsd_f64(x); }
+[[maybe_unused]] TAPEGRAD_INLINE float first(__m256 x) { return _mm256_cvtss_f32(x); }
+[[maybe_unused]] TAPEGRAD_INLINE double first(__m256d x) { return _mm256_cvtsd_f64(x); }
 #endif
 #if defined(__AVX512F__)
-TAPEGRAD_INLINE float first(__m512 x) { return _mm512_cvtss_f32(x); }
-TAPEGRAD_INLINE double first(__m512d x) { return _mm512_cvtsd_f64(x); }
+[[maybe_unused]] TAPEGRAD_INLINE float first(__m512 x) { return _mm512_cvtss_f32(x); }
+[[maybe_unused]] TAPEGRAD_INLINE double first(__m512d x) { return _mm512_cvtsd_f64(x); }
 #endif
 
 template <class T>
