@@ -1,4 +1,5 @@
-// Wrong rules, planted into the shipped ops: the wall must fail for each, and name the op and what is wrong.
+// Wrong rules, planted into the shipped ops: for each, the gradient check of one of the wall's cases must fail and say
+// what is wrong. Wrong kernels must fail the wall itself.
 //
 // A planted op computes its result by the shipped op, and its gradients by the shipped rule on a nested tape; then it
 // spoils them. So every shipped op is tried with every fault, and the library needs no hook for it. Wrong kernels are
