@@ -24,7 +24,7 @@ struct Mlp {
 };
 
 // ReLU network, cross-entropy, SGD with lr 0.1.
-std::function<void()> mlp() {
+Step mlp() {
   auto net = std::make_shared<Mlp>();
   auto sgd = std::make_shared<optim::SGD>(*net, optim::SgdOptions{.lr = 0.1});
   auto batches = std::make_shared<std::vector<Batch>>(random_batches({64, 784}, 10));
@@ -38,6 +38,6 @@ std::function<void()> mlp() {
 
 }  // namespace
 
-std::vector<Workload> network_workloads() { return {{"mlp_784_256_128_10_b64", mlp, 0}}; }
+std::vector<Workload> network_workloads() { return {{"mlp_784_256_128_10_b64", mlp}}; }
 
 }  // namespace bench

@@ -4,44 +4,17 @@
 // A row gives nanoseconds per element of the hand-fused loop, and relative to it what `run` does by itself and what each
 // executor does. Ratios are medians over alternating samples in one process, so a busy machine disturbs all sides alike.
 // With --check the program fails when `run` misses a budget (docs/design.md).
-#include <time.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <functional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "autograd/kernels/built_sets.h"
 #include "autograd/kernels/table.h"
 #include "autograd/ops/program.h"
 #include "autograd/ops/trace.h"
-#include "tests/benchmarks/hand_fused.h"
-
-namespace tapegrad::kernels {
-#ifdef TAPEGRAD_HAS_SSE42
-namespace sse42 {
-const bench::HandFused* hand_fused_loops();
-}
-#endif
-#ifdef TAPEGRAD_HAS_AVX2
-namespace avx2 {
-const bench::HandFused* hand_fused_loops();
-}
-#endif
-#ifdef TAPEGRAD_HAS_AVX512
-namespace avx512 {
-const bench::HandFused* hand_fused_loops();
-}
-#endif
-#ifdef TAPEGRAD_HAS_DEFAULT
-namespace portable {
-const bench::HandFused* hand_fused_loops();
-}
-#endif
-}  // namespace tapegrad::kernels
+#include "tests/benchmarks/measure.h"
+#include "tests/benchmarks/set_loops.h"
 
 namespace {
 
@@ -68,54 +41,6 @@ std::vector<Formula> formulas() {
       {"hardswish", trace([](auto x) { return x * minimum(maximum(x + 3, 0), 6) * (1.0 / 6); })},
       {"cell", trace([](auto x, auto w, auto b) { return tanh(x * w + b) * sigmoid(x); })},
   };
-}
-
-// ---- measuring ----
-
-/// This thread's time on a processor: on a busy machine, a slow loop would be interrupted more often than a fast one.
-double now_ns() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-struct Contender {
-  const char* name;
-  std::function<void()> run;
-};
-
-/// Nanoseconds per call of the first contender, then each one's ratio to it.
-std::vector<double> compare(const std::vector<Contender>& contenders) {
-  constexpr double sample_ns = 40000;
-  constexpr int rounds = 41;
-  std::vector<int> calls;
-  for (const Contender& c : contenders) {
-    const double start = now_ns();
-    int count = 0;
-    for (; now_ns() - start < 2 * sample_ns; ++count) c.run();
-    calls.push_back(std::max(1, count / 2));
-  }
-  std::vector<std::vector<double>> times(contenders.size());
-  for (int round = 0; round < rounds; ++round) {
-    for (std::size_t k = 0; k < contenders.size(); ++k) {
-      const double start = now_ns();
-      for (int i = 0; i < calls[k]; ++i) contenders[k].run();
-      times[k].push_back((now_ns() - start) / calls[k]);
-    }
-  }
-  std::vector<double> results = {median(times[0])};
-  for (std::size_t k = 1; k < contenders.size(); ++k) {
-    std::vector<double> ratios;
-    for (std::size_t r = 0; r < times[k].size(); ++r) ratios.push_back(times[k][r] / times[0][r]);
-    results.push_back(median(ratios));
-  }
-  return results;
 }
 
 // ---- the contenders ----
@@ -148,23 +73,6 @@ struct Arrays {
   std::vector<float*> y;
 };
 
-const bench::HandFused* loops_of(const std::string& set) {
-  namespace kernels = tapegrad::kernels;
-#ifdef TAPEGRAD_HAS_SSE42
-  if (set == "sse42") return kernels::sse42::hand_fused_loops();
-#endif
-#ifdef TAPEGRAD_HAS_AVX2
-  if (set == "avx2") return kernels::avx2::hand_fused_loops();
-#endif
-#ifdef TAPEGRAD_HAS_AVX512
-  if (set == "avx512") return kernels::avx512::hand_fused_loops();
-#endif
-#ifdef TAPEGRAD_HAS_DEFAULT
-  if (set == "default") return kernels::portable::hand_fused_loops();
-#endif
-  throw std::logic_error("no loops for " + set);
-}
-
 double budget(std::size_t n) {
   const bool has_avx512 = std::strcmp(tapegrad::kernels::instruction_set(), "avx512") == 0;
   if (n >= 65536) return has_avx512 ? 1.2 : 1.35;
@@ -178,15 +86,15 @@ bool report(const std::string& name, const Program& program, bench::HandFusedLoo
   const auto with = [&](Executor executor) {
     return [&, executor] { run_with(executor, executable, Precision::f32, arrays.inputs(), 0, arrays.outputs(), n); };
   };
-  const std::vector<double> t = compare({
-      {"hand", [&] { hand(arrays.x.data(), arrays.y.data(), n); }},
-      {"run", [&] { run(executable, Precision::f32, arrays.inputs(), 0, arrays.outputs(), n); }},
-      {"machine", with(Executor::machine)},
-      {"strips", with(Executor::strips)},
+  const std::vector<bench::Comparison> t = bench::compare({
+      [&] { hand(arrays.x.data(), arrays.y.data(), n); },
+      [&] { run(executable, Precision::f32, arrays.inputs(), 0, arrays.outputs(), n); },
+      with(Executor::machine),
+      with(Executor::strips),
   });
-  const bool passes = t[1] <= budget(n);
-  std::printf("%-20s %8zu %10.4f %8.2f %8.2f %8.2f%s\n", name.c_str(), n, t[0] / static_cast<double>(n), t[1], t[2],
-              t[3], passes ? "" : "  over budget");
+  const bool passes = t[1].ratio <= budget(n);
+  std::printf("%-20s %8zu %10.4f %8.2f %8.2f %8.2f%s\n", name.c_str(), n, t[0].ns / static_cast<double>(n), t[1].ratio,
+              t[2].ratio, t[3].ratio, passes ? "" : "  over budget");
   std::fflush(stdout);
   return passes;
 }
@@ -206,7 +114,7 @@ int main(int count, char** arguments) {
       return 2;
     }
   }
-  const bench::HandFused* const loops = loops_of(tapegrad::kernels::instruction_set());
+  const bench::HandFused* const loops = bench::set_loops().formulas;
   std::printf("%s\n%-20s %8s %10s %8s %8s %8s\n", tapegrad::kernels::instruction_set(), "", "elements", "hand, ns",
               "run", "machine", "strips");
   int misses = 0;

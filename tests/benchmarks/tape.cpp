@@ -9,7 +9,7 @@ using namespace tapegrad;
 namespace {
 
 // 5,000 x (x * a, x + b) on tensors of one element.
-std::function<void()> scalar_chain() {
+Step scalar_chain() {
   auto x0 = std::make_shared<Parameter>(random::normal({1}));
   auto a = std::make_shared<Parameter>(full({1}, 0.999));
   auto b = std::make_shared<Parameter>(full({1}, 1e-3));
@@ -25,7 +25,7 @@ std::function<void()> scalar_chain() {
 }
 
 // 500 x (tanh(x), x * w) on 64 elements, from an upstream gradient of ones.
-std::function<void()> small_chain() {
+Step small_chain() {
   auto x0 = std::make_shared<Parameter>(random::normal({64}));
   auto w = std::make_shared<Parameter>(full({64}, 1.5));
   const Tensor seed = ones({64});

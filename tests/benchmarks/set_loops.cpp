@@ -1,5 +1,5 @@
 // The loops of one instruction set. The elementary functions are those of the kernels.
-#include "tests/benchmarks/hand_fused.h"
+#include "tests/benchmarks/set_loops.h"
 
 #include "autograd/kernels/pointwise_compute.h"
 
@@ -157,7 +157,7 @@ void cell_backward(const float* const* inputs, float* const* outputs, std::size_
   });
 }
 
-constexpr bench::HandFused loops[] = {
+constexpr bench::HandFused formulas[] = {
     {"relu", forward<Relu>, backward<Relu>},
     {"leaky_relu", forward<LeakyRelu>, backward<LeakyRelu>},
     {"elu", forward<Elu>, backward<Elu>},
@@ -173,8 +173,31 @@ constexpr bench::HandFused loops[] = {
     {},
 };
 
+// ---- multiply-adds ----
+
+volatile double sink;  // else the compiler would see that nobody asks
+
+template <class T>
+double multiply_add(std::size_t rounds) {
+  // Enough for the latency of four on two units, and few enough for 16 registers.
+  constexpr int chains = 12;
+  V<T> sum[chains];
+  static_for<chains>([&](auto i) TAPEGRAD_INLINE_LAMBDA { sum[i] = V<T>(static_cast<T>(i)); });
+  const V<T> factor(T(0.999));
+  const V<T> term(T(0.001));
+  for (std::size_t r = 0; r < rounds; ++r) {
+    static_for<chains>([&](auto i) TAPEGRAD_INLINE_LAMBDA { sum[i] = fmadd(sum[i], factor, term); });
+  }
+  V<T> all(T(0));
+  static_for<chains>([&](auto i) TAPEGRAD_INLINE_LAMBDA { all += sum[i]; });
+  sink = static_cast<double>(horizontal_sum<T, TargetArch>(all));
+  return static_cast<double>(rounds) * chains * 2 * static_cast<double>(V<T>::size);
+}
+
+constexpr bench::SetLoops loops = {formulas, {multiply_add<float>, multiply_add<double>}};
+
 }  // namespace
 
-const bench::HandFused* hand_fused_loops() { return loops; }
+const bench::SetLoops& set_loops() { return loops; }
 
 }  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME
