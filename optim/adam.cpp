@@ -21,7 +21,7 @@ std::initializer_list<const char*> state_of(const AdamOptions& options) {
 
 Adam::Adam(const char* name, const char* step_name, const detail::ParameterList& parameters, AdamOptions options,
            bool decoupled, SourceLocation at)
-    : Optimizer(name, step_name, options.lr, parameters, state_of(options), at),
+    : Optimizer(name, step_name, options.lr, parameters, state_of(options), nanoseconds_per_element, at),
       options_(options),
       decoupled_(decoupled) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -31,30 +31,28 @@ Adam::Adam(const char* name, const char* step_name, const detail::ParameterList&
   check_option(name, "weight_decay", options.weight_decay, 0, infinity, at);
 }
 
-void Adam::update(Slot& slot, const Tensor& gradient) {
-  const Tensor& p = slot.parameter;
-  const auto kernel = kernels::table().adam_step[detail::kernel_index(p.dtype())];
+void Adam::prepare(Slot& slot) {
   const auto t = static_cast<double>(slot.steps);
-  const double correction1 = 1 - std::pow(options_.betas[0], t);
-  const double correction2 = 1 - std::pow(options_.betas[1], t);
-  detail::for_ranges(p.size(), nanoseconds_per_element, [&](std::int64_t begin, std::int64_t end) {
-    kernels::AdamArguments a;
-    a.n = end - begin;
-    a.parameter = detail::element_at(p, begin);
-    a.gradient = detail::element_at(gradient, begin);
-    a.m = detail::element_at(slot.state[0], begin);
-    a.v = detail::element_at(slot.state[1], begin);
-    a.max_v = options_.amsgrad ? detail::element_at(slot.state[2], begin) : nullptr;
-    a.learning_rate = lr();
-    a.beta1 = options_.betas[0];
-    a.beta2 = options_.betas[1];
-    a.epsilon = options_.eps;
-    a.weight_decay = options_.weight_decay;
-    a.correction1 = correction1;
-    a.correction2 = correction2;
-    a.decoupled = decoupled_;
-    kernel(a);
-  });
+  slot.corrections = {1 - std::pow(options_.betas[0], t), 1 - std::pow(options_.betas[1], t)};
+}
+
+void Adam::update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const {
+  kernels::AdamArguments a;
+  a.n = end - begin;
+  a.parameter = detail::element_at(slot.parameter, begin);
+  a.gradient = detail::element_at(gradient, begin);
+  a.m = detail::element_at(slot.state[0], begin);
+  a.v = detail::element_at(slot.state[1], begin);
+  a.max_v = options_.amsgrad ? detail::element_at(slot.state[2], begin) : nullptr;
+  a.learning_rate = lr();
+  a.beta1 = options_.betas[0];
+  a.beta2 = options_.betas[1];
+  a.epsilon = options_.eps;
+  a.weight_decay = options_.weight_decay;
+  a.correction1 = slot.corrections[0];
+  a.correction2 = slot.corrections[1];
+  a.decoupled = decoupled_;
+  kernels::table().adam_step[detail::kernel_index(gradient.dtype())](a);
 }
 
 }  // namespace tapegrad::optim

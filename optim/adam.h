@@ -36,7 +36,8 @@ class Adam : public Optimizer {
        bool decoupled, SourceLocation at);
 
  private:
-  void update(Slot& slot, const Tensor& gradient) override;
+  void prepare(Slot& slot) override;
+  void update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const override;
 
   AdamOptions options_;
   bool decoupled_;

@@ -19,8 +19,12 @@ std::string detail::number_text(double value) {
 namespace optim {
 
 Optimizer::Optimizer(const char* name, const char* step_name, double lr, const detail::ParameterList& parameters,
-                     std::initializer_list<const char*> state_names, SourceLocation at)
-    : name_(name), step_name_(step_name), lr_(lr), state_names_(state_names) {
+                     std::initializer_list<const char*> state_names, double nanoseconds_per_element, SourceLocation at)
+    : name_(name),
+      step_name_(step_name),
+      lr_(lr),
+      nanoseconds_per_element_(nanoseconds_per_element),
+      state_names_(state_names) {
   if (parameters.empty()) {
     fail(std::string(name) + ": the model has no parameters", at, "is it a struct whose fields are layers?");
   }
@@ -82,11 +86,28 @@ void Optimizer::step(const Gradients& gradients, SourceLocation at) {
     matches.push_back({slot, detail::contiguous_elements(gradient)});
   });
   if (has_stranger) fail_strangers(gradients, at);
-  for (Match& match : matches) {
+  for (const Match& match : matches) {
     ++match.slot->steps;
-    update(*match.slot, match.gradient);
-    match.slot->parameter.mark_changed(step_name_, at);
+    prepare(*match.slot);
   }
+  update_all(matches);
+  for (const Match& match : matches) match.slot->parameter.mark_changed(step_name_, at);
+}
+
+// All parameters end to end are one job for the threads: most are too small to be one each.
+void Optimizer::update_all(std::span<const Match> matches) {
+  std::int64_t elements = 0;
+  for (const Match& match : matches) elements += match.gradient.size();
+  detail::for_ranges(elements, nanoseconds_per_element_, [&](std::int64_t begin, std::int64_t end) {
+    std::int64_t first = 0;  // of this parameter's elements, among all
+    for (const Match& match : matches) {
+      const std::int64_t size = match.gradient.size();
+      const std::int64_t from = std::max(begin - first, std::int64_t{0});
+      const std::int64_t to = std::min(end - first, size);
+      if (from < to) update(*match.slot, match.gradient, from, to);
+      first += size;
+    }
+  });
 }
 
 void Optimizer::fail_strangers(const Gradients& gradients, SourceLocation at) {

@@ -1,5 +1,6 @@
 #pragma once
 // What all optimizers share: they know the parameters of one model and keep state for each.
+#include <array>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,17 +57,22 @@ class Optimizer {
     Tensor parameter;           // shares the parameter's elements and identity
     std::vector<Tensor> state;  // zeros at first
     std::int64_t steps = 0;
+    std::array<double, 2> corrections{};  // of this step, for prepare() to set
   };
 
-  /// The names have to live as long as the program; `step_name` is what messages call a step.
+  /// The names have to live as long as the program; `step_name` is what messages call a step. `nanoseconds_per_element`
+  /// is about what an update costs: it decides into how many parts a step is cut.
   Optimizer(const char* name, const char* step_name, double lr, const detail::ParameterList& parameters,
-            std::initializer_list<const char*> state_names, SourceLocation at);
+            std::initializer_list<const char*> state_names, double nanoseconds_per_element, SourceLocation at);
   Optimizer(Optimizer&&) = default;
   Optimizer& operator=(Optimizer&&) = default;
 
-  /// Changes one parameter; `gradient` is contiguous, of the parameter's shape and dtype. `slot.steps` counts this
-  /// step.
-  virtual void update(Slot& slot, const Tensor& gradient) = 0;
+  /// Called for each parameter before the step changes any; `slot.steps` counts this step.
+  virtual void prepare(Slot&) {}
+
+  /// Changes elements [begin, end) of one parameter. `gradient` is contiguous, of the parameter's shape and dtype.
+  /// Called from several threads at once, for ranges that do not overlap.
+  virtual void update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const = 0;
 
   /// Throws unless low <= value < high.
   static void check_option(const char* optimizer, const char* option, double value, double low, double high,
@@ -81,9 +87,12 @@ class Optimizer {
   void check_gradient(const Slot& slot, const Tensor& gradient, SourceLocation at) const;
   [[noreturn]] void fail_strangers(const Gradients& gradients, SourceLocation at);
 
+  void update_all(std::span<const Match> matches);
+
   const char* name_;
   const char* step_name_;
   double lr_;
+  double nanoseconds_per_element_;
   std::vector<const char*> state_names_;
   std::vector<Slot> slots_;
 };

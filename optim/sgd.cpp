@@ -19,7 +19,8 @@ std::initializer_list<const char*> state_of(const SgdOptions& options) {
 }  // namespace
 
 SGD::SGD(const detail::ParameterList& parameters, SgdOptions options, SourceLocation at)
-    : Optimizer("SGD", "SGD::step", options.lr, parameters, state_of(options), at), options_(options) {
+    : Optimizer("SGD", "SGD::step", options.lr, parameters, state_of(options), nanoseconds_per_element, at),
+      options_(options) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   check_option("SGD", "momentum", options.momentum, 0, infinity, at);
   check_option("SGD", "weight_decay", options.weight_decay, 0, infinity, at);
@@ -29,23 +30,19 @@ SGD::SGD(const detail::ParameterList& parameters, SgdOptions options, SourceLoca
   }
 }
 
-void SGD::update(Slot& slot, const Tensor& gradient) {
-  const Tensor& p = slot.parameter;
-  const auto kernel = kernels::table().sgd_step[detail::kernel_index(p.dtype())];
-  detail::for_ranges(p.size(), nanoseconds_per_element, [&](std::int64_t begin, std::int64_t end) {
-    kernels::SgdArguments a;
-    a.n = end - begin;
-    a.parameter = detail::element_at(p, begin);
-    a.gradient = detail::element_at(gradient, begin);
-    a.velocity = slot.state.empty() ? nullptr : detail::element_at(slot.state[0], begin);
-    a.learning_rate = lr();
-    a.momentum = options_.momentum;
-    a.dampening = options_.dampening;
-    a.weight_decay = options_.weight_decay;
-    a.nesterov = options_.nesterov;
-    a.first_step = slot.steps == 1;
-    kernel(a);
-  });
+void SGD::update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const {
+  kernels::SgdArguments a;
+  a.n = end - begin;
+  a.parameter = detail::element_at(slot.parameter, begin);
+  a.gradient = detail::element_at(gradient, begin);
+  a.velocity = slot.state.empty() ? nullptr : detail::element_at(slot.state[0], begin);
+  a.learning_rate = lr();
+  a.momentum = options_.momentum;
+  a.dampening = options_.dampening;
+  a.weight_decay = options_.weight_decay;
+  a.nesterov = options_.nesterov;
+  a.first_step = slot.steps == 1;
+  kernels::table().sgd_step[detail::kernel_index(gradient.dtype())](a);
 }
 
 }  // namespace tapegrad::optim
