@@ -6,6 +6,7 @@
 
 #include "autograd/arg.h"
 #include "autograd/create.h"
+#include "autograd/ops/elements.h"
 
 namespace tapegrad {
 namespace {
@@ -52,21 +53,6 @@ double element(const detail::Block& block, std::int64_t offset) {
       return reinterpret_cast<const bool*>(block.data)[offset] ? 1 : 0;
   }
   return 0;
-}
-
-// Copies along the axes from `axis` on; returns where the next element goes.
-template <class T>
-T* copy_strided(const T* from, T* to, const Shape& shape, const Strides& strides, int axis) {
-  const std::int64_t count = axis < shape.ndim() ? shape[axis] : 1;
-  const std::int64_t stride = axis < shape.ndim() ? strides[static_cast<std::size_t>(axis)] : 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (axis + 1 >= shape.ndim()) {
-      *to++ = from[i * stride];
-    } else {
-      to = copy_strided(from + i * stride, to, shape, strides, axis + 1);
-    }
-  }
-  return to;
 }
 
 void check_defined(const Tensor& x, const char* by, SourceLocation at) {
@@ -122,22 +108,7 @@ double Tensor::at(std::initializer_list<std::int64_t> index, SourceLocation at) 
 Tensor Tensor::clone() const {
   if (!defined()) return {};
   Tensor copy = empty(shape(), dtype());
-  if (is_contiguous()) {
-    // The bytes of nothing may be at no address.
-    if (size() > 0) std::memcpy(copy.data(), data(), static_cast<std::size_t>(size()) * size_of(dtype()));
-    return copy;
-  }
-  switch (size_of(dtype())) {
-    case 1:
-      copy_strided(data<std::uint8_t>(), copy.data<std::uint8_t>(), shape(), strides(), 0);
-      break;
-    case 4:
-      copy_strided(data<std::uint32_t>(), copy.data<std::uint32_t>(), shape(), strides(), 0);
-      break;
-    default:
-      copy_strided(data<std::uint64_t>(), copy.data<std::uint64_t>(), shape(), strides(), 0);
-      break;
-  }
+  detail::copy_elements(*this, copy);
   return copy;
 }
 

@@ -199,58 +199,61 @@ std::vector<OpDescription> arrange_ops() {
   const Tensor large = sample_values({90, 170});
   const Tensor a = sample_values({3});
   const Tensor b = sample_values({4}, 2);
-  return describe_composites({{"flip",
-                               "The elements in reverse order along axes.",
-                               "y[k] = x[n - 1 - k]",
-                               {{{x}, [](const Tensors& in) { return flip(in[0]); }},
-                                {{x},
-                                 [](const Tensors& in) {
-                                   return flip(in[0], {0, -1});
-                                 }},
-                                {{sample_values({})}, [](const Tensors& in) { return flip(in[0]); }},
-                                {{sample_values({0, 3})}, [](const Tensors& in) { return flip(in[0]); }}}},
-                              {"roll",
-                               "The elements moved on along axes, from the end back to the start.",
-                               "y[k] = x[(k - shift) mod n]",
-                               {{{x}, [](const Tensors& in) { return roll(in[0], 1, 1); }},
-                                {{x},
-                                 [](const Tensors& in) {
-                                   return roll(in[0], {-1, 6}, {0, -1});
-                                 }},
-                                {{x}, [](const Tensors& in) { return roll(in[0], 5); }},
-                                {{sample_values({0, 3})}, [](const Tensors& in) { return roll(in[0], 2, 0); }},
-                                {{large}, [](const Tensors& in) { return roll(in[0], 7, 1); }}}},
-                              {"tile",
-                               "The whole tensor laid out several times along each axis.",
-                               "",
-                               {{{x},
-                                 [](const Tensors& in) {
-                                   return tile(in[0], {2, 1, 3});
-                                 }},
-                                {{sample_values({2, 3})},
-                                 [](const Tensors& in) {
-                                   return tile(in[0], {2, 1, 2});
-                                 }},
-                                {{x}, [](const Tensors& in) { return tile(in[0], 2); }},
-                                {{sample_values({})}, [](const Tensors& in) { return tile(in[0], {3}); }},
-                                {{sample_values({2, 3})},
-                                 [](const Tensors& in) {
-                                   return tile(in[0], {0, 2});
-                                 }},
-                                {{large},
-                                 [](const Tensors& in) {
-                                   return tile(in[0], {1, 2});
-                                 }}}},
-                              describe_repeat(),
-                              {"meshgrid",
-                               "The coordinates of a grid.",
-                               "",
-                               {{{a, b}, [](const Tensors& in) { return stack(meshgrid(in)); }},
-                                {{a, b, sample_values({2}, 3)}, [](const Tensors& in) { return stack(meshgrid(in)); }},
-                                {{a, b, sample_values({}, 3)},
-                                 [](const Tensors& in) { return stack(meshgrid(in, {.indexing = Indexing::ij})); }},
-                                {{a}, [](const Tensors& in) { return meshgrid(in)[0]; }},
-                                {{sample_values({0}), b}, [](const Tensors& in) { return stack(meshgrid(in)); }}}}});
+  return describe_composites(
+      {{"flip",
+        "The elements in reverse order along axes.",
+        "y[k] = x[n - 1 - k]",
+        {{{x}, [](const Tensors& in) { return flip(in[0]); }},
+         {{x},
+          [](const Tensors& in) {
+            return flip(in[0], {0, -1});
+          }},
+         {{sample_values({})}, [](const Tensors& in) { return flip(in[0]); }},
+         {{sample_values({0, 3})}, [](const Tensors& in) { return flip(in[0]); }},
+         {{large}, [](const Tensors& in) { return flip(in[0]); }}}},
+       {"roll",
+        "The elements moved on along axes, from the end back to the start.",
+        "y[k] = x[(k - shift) mod n]",
+        {{{x}, [](const Tensors& in) { return roll(in[0], 1, 1); }},
+         {{x},
+          [](const Tensors& in) {
+            return roll(in[0], {-1, 6}, {0, -1});
+          }},
+         {{x}, [](const Tensors& in) { return roll(in[0], 5); }},
+         {{sample_values({0, 3})}, [](const Tensors& in) { return roll(in[0], 2, 0); }},
+         {{large}, [](const Tensors& in) { return roll(in[0], 7, 1); }}}},
+       {"tile",
+        "The whole tensor laid out several times along each axis.",
+        "",
+        {{{x},
+          [](const Tensors& in) {
+            return tile(in[0], {2, 1, 3});
+          }},
+         {{sample_values({2, 3})},
+          [](const Tensors& in) {
+            return tile(in[0], {2, 1, 2});
+          }},
+         {{x}, [](const Tensors& in) { return tile(in[0], 2); }},
+         {{sample_values({})}, [](const Tensors& in) { return tile(in[0], {3}); }},
+         {{sample_values({2, 3})},
+          [](const Tensors& in) {
+            return tile(in[0], {0, 2});
+          }},
+         {{large},
+          [](const Tensors& in) {
+            return tile(in[0], {1, 2});
+          }}}},
+       describe_repeat(),
+       {"meshgrid",
+        "The coordinates of a grid.",
+        "",
+        {{{a, b}, [](const Tensors& in) { return stack(meshgrid(in)); }},
+         {{a, b, sample_values({2}, 3)}, [](const Tensors& in) { return stack(meshgrid(in)); }},
+         {{a, b, sample_values({}, 3)},
+          [](const Tensors& in) { return stack(meshgrid(in, {.indexing = Indexing::ij})); }},
+         {{a}, [](const Tensors& in) { return meshgrid(in)[0]; }},
+         {{sample_values({0}), b}, [](const Tensors& in) { return stack(meshgrid(in)); }},
+         {{sample_values({90}), sample_values({170}, 2)}, [](const Tensors& in) { return stack(meshgrid(in)); }}}}});
 }
 
 }  // namespace detail

@@ -46,6 +46,13 @@ Tensor row_losses(const Tensor& logits, const Tensor& labels, double weight, Ten
   return loss;
 }
 
+// For 60 rows of 130 classes.
+Tensor many_labels() {
+  Tensor labels = Tensor::empty({60}, i64);
+  for (std::int64_t i = 0; i < labels.size(); ++i) labels.data<std::int64_t>()[i] = i * 7 % 130;
+  return labels;
+}
+
 // For every row of the reduced or unreduced loss, a factor that multiplies all of its classes.
 Tensor per_row(const Tensor& g, Reduction reduction) { return reduction == Reduction::none ? unsqueeze(g, -1) : g; }
 
@@ -77,7 +84,8 @@ struct CrossEntropyGradient {
     const Tensor labels = Tensor::from<std::int64_t>({2, 0, 3});
     return {{{x, detail::sample_values({}, 2)}, {Reduction::mean, labels}},
             {{x, detail::sample_values({}, 2)}, {Reduction::sum, labels}},
-            {{x, detail::sample_values({3}, 2)}, {Reduction::none, labels}}};
+            {{x, detail::sample_values({3}, 2)}, {Reduction::none, labels}},
+            {{detail::sample_values({60, 130}), detail::sample_values({}, 2)}, {Reduction::mean, many_labels()}}};
   }
 };
 
@@ -109,8 +117,6 @@ struct CrossEntropy {
   static std::vector<Sample<Attributes>> samples() {
     const Tensor x = detail::sample_values({3, 4});
     const Tensor labels = Tensor::from<std::int64_t>({2, 0, 3});
-    const Tensor many = Tensor::empty({60}, i64);
-    for (std::int64_t i = 0; i < many.size(); ++i) many.data<std::int64_t>()[i] = i * 7 % 130;
     return {
         {{x, labels}, {Reduction::mean}},
         {{x, labels}, {Reduction::sum}},
@@ -119,7 +125,7 @@ struct CrossEntropy {
         {{detail::sample_values({2, 3, 4}), Tensor::from<std::int64_t>({0, 1, 2, 3, 3, 0}, {2, 3})}, {Reduction::none}},
         {{detail::sample_values({5}), Tensor::from<std::int64_t>({4}, Shape{})}, {Reduction::mean}},
         {{detail::sample_values({0, 5}), Tensor::empty({0}, i64)}, {Reduction::sum}},
-        {{detail::sample_values({60, 130}), many}, {Reduction::mean}}};
+        {{detail::sample_values({60, 130}), many_labels()}, {Reduction::mean}}};
   }
 };
 
@@ -326,7 +332,8 @@ std::vector<OpDescription> composites() {
          {{x, labels},
           [weight](const Tensors& in) { return nll(in[0], in[1], {.weight = weight(in), .ignore_index = -100}); }},
          {{sample_values({2, 2, 3}), Tensor::from<std::int64_t>({2, 0, 1, 1}, {2, 2})},
-          [](const Tensors& in) { return nll(in[0], in[1], {.reduction = none}); }}}},
+          [](const Tensors& in) { return nll(in[0], in[1], {.reduction = none}); }},
+         {{sample_values({60, 130}), many_labels()}, [](const Tensors& in) { return nll(in[0], in[1]); }}}},
        {"cross_entropy_options",
         "cross_entropy with ignored labels, class weights, label smoothing, or probabilities as targets.",
         "-sum(target weight log(softmax(logits)))",

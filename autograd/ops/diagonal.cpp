@@ -165,7 +165,8 @@ struct Diagonal {
             {{detail::sample_values({2, 3, 3})}, {0, -2, -1}},
             {{detail::sample_values({3, 2, 4})}, {-1, 2, 0}},
             {{detail::sample_values({0, 3})}, {0, 0, 1}},
-            {{detail::sample_values({1, 1})}, {0, 0, 1}}};
+            {{detail::sample_values({1, 1})}, {0, 0, 1}},
+            {{detail::sample_values({300, 20, 40})}, {0, 1, 2}}};
   }
 };
 

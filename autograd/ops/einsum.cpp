@@ -270,7 +270,7 @@ std::vector<OpDescription> einsum_ops() {
   add("abc,cbd->da", {2, 3, 2}, {2, 3, 4});
   add(",i->i", {}, {4});
   add("ij,jk->ik", {3, 0}, {0, 2});
-  add("bij,bjk->bik", {20, 8, 24}, {20, 24, 8});
+  add("bij,bjk->bik", {20, 24, 24}, {20, 24, 24});
   return describe_composites(
       {{"einsum", "Products of two tensors' elements, summed over the axes that the result does not name.",
         "\"ij,jk->ik\": y[i, k] = sum over j of a[i, j] b[j, k]", std::move(samples)}});

@@ -60,6 +60,13 @@ struct IndexAttributes {
 
 Tensor indices(std::initializer_list<std::int64_t> values, const Shape& shape) { return Tensor::from(values, shape); }
 
+// Below `end`, with repetitions.
+Tensor many_indices(const Shape& shape, std::int64_t end) {
+  Tensor all = Tensor::empty(shape, i64);
+  for (std::int64_t i = 0; i < all.size(); ++i) all.data<std::int64_t>()[i] = i * 7 % end;
+  return all;
+}
+
 // ---- gather, scatter_add ----
 
 struct ScatterAdd {
@@ -96,7 +103,8 @@ struct ScatterAdd {
     return {{{detail::sample_values({3, 2}), indices({0, 3, 0, -1, 2, 3}, {3, 2})}, {0, 4}},
             {{detail::sample_values({2, 3}), indices({1, 1, 0, 0, 1, 0}, {2, 3})}, {-1, 2}},
             {{detail::swapped_view(detail::sample_values({3, 2}), 0, 1), indices({2, 0, 2, 1, 1, 1}, {2, 3})}, {1, 3}},
-            {{detail::sample_values({0, 2}), indices({}, {0, 2})}, {0, 3}}};
+            {{detail::sample_values({0, 2}), indices({}, {0, 2})}, {0, 3}},
+            {{detail::sample_values({60, 170}), many_indices({60, 170}, 50)}, {1, 50}}};
   }
 
  private:
@@ -154,7 +162,8 @@ struct Gather {
             {{x, indices({0, 2, 1, 1, -1, 0, 2, 2}, {4, 2})}, {-1}},
             {{detail::swapped_view(x, 0, 1), indices({3, 0, 1}, {3, 1})}, {1}},
             {{detail::sample_values({2, 3, 2}), indices({2, 0, 1, 1}, {2, 1, 2})}, {1}},
-            {{x, indices({}, {0, 3})}, {0}}};
+            {{x, indices({}, {0, 3})}, {0}},
+            {{detail::sample_values({60, 50}), many_indices({60, 170}, 50)}, {1}}};
   }
 
  private:
@@ -364,20 +373,22 @@ std::vector<OpDescription> composites() {
   const Tensor x = sample_values({3, 4});
   const Tensor mask = sample_values({3, 4}, 3) > 0;
   const Tensor row = Tensor::from({true, false, false, true});
+  const Tensor large = sample_values({6, 2000});
   return describe_composites(
       {{"index_select",
         "take with a 1-d index.",
         "y[i] = x[index[i]]",
         {{{x, indices({2, 0, -1}, {3})}, [](const Tensors& in) { return index_select(in[0], in[1]); }},
-         {{x, indices({3, 3}, {2})}, [](const Tensors& in) { return index_select(in[0], in[1], 1); }}}},
+         {{x, indices({3, 3}, {2})}, [](const Tensors& in) { return index_select(in[0], in[1], 1); }},
+         {{large, indices({5, 0, 5, 3}, {4})}, [](const Tensors& in) { return index_select(in[0], in[1]); }}}},
        {"masked_fill",
         "A value where a mask holds, x elsewhere.",
         "mask ? value : x",
         {{{x, sample_values({}, 2)}, [mask](const Tensors& in) { return masked_fill(in[0], mask, in[1]); }},
          {{x, sample_values({4}, 2)}, [mask](const Tensors& in) { return masked_fill(in[0], mask, in[1]); }},
          {{x}, [row](const Tensors& in) { return masked_fill(in[0], row, -1); }},
-         {{swapped_view(x, 0, 1), mask},
-          [](const Tensors& in) { return masked_fill(in[0], transpose(in[1]), 0.5); }}}}});
+         {{swapped_view(x, 0, 1), mask}, [](const Tensors& in) { return masked_fill(in[0], transpose(in[1]), 0.5); }},
+         {{large}, [mask = large > 0](const Tensors& in) { return masked_fill(in[0], mask, 0.5); }}}}});
 }
 
 }  // namespace

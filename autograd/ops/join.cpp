@@ -57,7 +57,8 @@ struct Concat {
     return {{{a, b, a}, {1}},
             {{a, detail::sample_values({1, 3}, 3), a, a}, {-2}},
             {{detail::swapped_view(a, 0, 1), detail::sample_values({3, 0})}, {1}},
-            {{a, b, a, b, a, b, a, b, a, b}, {1}}};
+            {{a, b, a, b, a, b, a, b, a, b}, {1}},
+            {{detail::sample_values({90, 170}), detail::sample_values({90, 30}, 2)}, {1}}};
   }
 };
 
@@ -98,7 +99,11 @@ struct Stack {
   static std::vector<Sample<Attributes>> samples() {
     const Tensor a = detail::sample_values({2, 3});
     const Tensor b = detail::sample_values({2, 3}, 2);
-    return {{{a, b}, {0}}, {{a, b, a, b}, {1}}, {{a, b}, {-1}}, {{detail::sample_values({})}, {0}}};
+    return {{{a, b}, {0}},
+            {{a, b, a, b}, {1}},
+            {{a, b}, {-1}},
+            {{detail::sample_values({})}, {0}},
+            {{detail::sample_values({90, 170}), detail::sample_values({90, 170}, 2)}, {1}}};
   }
 
  private:
@@ -193,14 +198,16 @@ namespace detail {
 std::vector<OpDescription> join_ops() {
   using Tensors = std::vector<Tensor>;
   std::vector<OpDescription> all = describe_ops<Concat, Stack>();
-  for (OpDescription& op :
-       describe_composites({{"split",
-                             "Parts of an axis, as views.",
-                             "",
-                             {{{sample_values({4, 6})}, [](const Tensors& in) { return stack(split(in[0], 3, 1)); }},
-                              {{sample_values({4, 6})}, [](const Tensors& in) {
-                                 return concat(split(in[0], {1, 0, 3}));
-                               }}}}})) {
+  for (OpDescription& op : describe_composites(
+           {{"split",
+             "Parts of an axis, as views.",
+             "",
+             {{{sample_values({4, 6})}, [](const Tensors& in) { return stack(split(in[0], 3, 1)); }},
+              {{sample_values({4, 6})},
+               [](const Tensors& in) {
+                 return concat(split(in[0], {1, 0, 3}));
+               }},
+              {{sample_values({90, 170})}, [](const Tensors& in) { return concat(split(in[0], 2)); }}}}})) {
     all.push_back(std::move(op));
   }
   return all;

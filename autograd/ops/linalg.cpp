@@ -319,11 +319,12 @@ namespace {
 std::vector<OpDescription> composites() {
   using Tensors = std::vector<Tensor>;
   const auto call = [](const Tensors& in) { return outer(in[0], in[1]); };
-  return describe_composites(
-      {{"outer",
-        "The products of every element of one tensor with every element of another.",
-        "a[i] b[j]",
-        {{{sample_values({3}), sample_values({4}, 2)}, call}, {{sample_values({2, 2}), sample_values({})}, call}}}});
+  return describe_composites({{"outer",
+                               "The products of every element of one tensor with every element of another.",
+                               "a[i] b[j]",
+                               {{{sample_values({3}), sample_values({4}, 2)}, call},
+                                {{sample_values({2, 2}), sample_values({})}, call},
+                                {{sample_values({90}), sample_values({170}, 2)}, call}}}});
 }
 
 }  // namespace

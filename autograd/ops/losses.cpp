@@ -250,8 +250,9 @@ std::vector<OpDescription> loss_ops() {
   const Tensor q = probabilities({3, 4}, 2);
   const Tensor row = probabilities({4}, 3);
   const Tensor scalar = numbers({});
-  const Tensor large = numbers({60, 70});
-  const Tensor large_target = numbers({60, 70}, 2);
+  const Tensor large = numbers({120, 70});
+  const Tensor large_target = numbers({120, 70}, 2);
+  const Tensor large_probabilities = probabilities({120, 70});
   return describe_composites(
       {{"mse",
         "The squared difference.",
@@ -264,23 +265,27 @@ std::vector<OpDescription> loss_ops() {
         "The absolute difference.",
         "|x - target|",
         {{{x, t}, [](const Tensors& in) { return l1(in[0], in[1]); }},
-         {{x, t}, [](const Tensors& in) { return l1(in[0], in[1], {.reduction = none}); }}}},
+         {{x, t}, [](const Tensors& in) { return l1(in[0], in[1], {.reduction = none}); }},
+         {{large, large_target}, [](const Tensors& in) { return l1(in[0], in[1]); }}}},
        {"huber",
         "Half of the squared difference, beyond delta a line.",
         "|d| < delta ? d^2 / 2 : delta (|d| - delta / 2), d = x - target",
         {{{x, t}, [](const Tensors& in) { return huber(in[0], in[1]); }},
-         {{x, t}, [](const Tensors& in) { return huber(in[0], in[1], {.reduction = none, .delta = 0.7}); }}}},
+         {{x, t}, [](const Tensors& in) { return huber(in[0], in[1], {.reduction = none, .delta = 0.7}); }},
+         {{large, large_target}, [](const Tensors& in) { return huber(in[0], in[1]); }}}},
        {"smooth_l1",
         "The absolute difference, near 0 a parabola.",
         "|d| < beta ? d^2 / (2 beta) : |d| - beta / 2, d = x - target",
         {{{x, t}, [](const Tensors& in) { return smooth_l1(in[0], in[1]); }},
          {{x, t}, [](const Tensors& in) { return smooth_l1(in[0], in[1], {.reduction = total, .beta = 0.7}); }},
-         {{x, t}, [](const Tensors& in) { return smooth_l1(in[0], in[1], {.beta = 0}); }}}},
+         {{x, t}, [](const Tensors& in) { return smooth_l1(in[0], in[1], {.beta = 0}); }},
+         {{large, large_target}, [](const Tensors& in) { return smooth_l1(in[0], in[1]); }}}},
        {"bce",
         "Binary cross-entropy of probabilities.",
         "-(target log(x) + (1 - target) log(1 - x))",
         {{{p, q}, [](const Tensors& in) { return bce(in[0], in[1]); }},
-         {{p, q, row}, [](const Tensors& in) { return bce(in[0], in[1], {.reduction = none, .weight = in[2]}); }}}},
+         {{p, q, row}, [](const Tensors& in) { return bce(in[0], in[1], {.reduction = none, .weight = in[2]}); }},
+         {{sigmoid(large), large_probabilities}, [](const Tensors& in) { return bce(in[0], in[1]); }}}},
        {"bce_logits",
         "Binary cross-entropy of sigmoid(x).",
         "(1 - target) softplus(x) + pos_weight target softplus(-x)",
@@ -289,32 +294,35 @@ std::vector<OpDescription> loss_ops() {
           [](const Tensors& in) { return bce_logits(in[0], in[1], {.reduction = none, .pos_weight = in[2]}); }},
          {{x, q, row},
           [](const Tensors& in) { return bce_logits(in[0], in[1], {.reduction = total, .weight = in[2]}); }},
-         {{large, probabilities({60, 70})}, [](const Tensors& in) { return bce_logits(in[0], in[1]); }}}},
+         {{large, large_probabilities}, [](const Tensors& in) { return bce_logits(in[0], in[1]); }}}},
        {"kl_div",
         "The terms of the Kullback-Leibler divergence of target from x, x as logarithms.",
         "target (log(target) - x)",
         {{{x, q}, [](const Tensors& in) { return kl_div(in[0], in[1]); }},
          {{x, q}, [](const Tensors& in) { return kl_div(in[0], in[1], {.reduction = none}); }},
-         {{x, t}, [](const Tensors& in) { return kl_div(in[0], in[1], {.reduction = total, .log_target = true}); }}}},
+         {{x, t}, [](const Tensors& in) { return kl_div(in[0], in[1], {.reduction = total, .log_target = true}); }},
+         {{large, large_probabilities}, [](const Tensors& in) { return kl_div(in[0], in[1]); }}}},
        {"hinge",
         "How far x is from the right side of a margin; targets 1 and -1.",
         "max(0, margin - target x)",
         {{{x, signs({3, 4})}, [](const Tensors& in) { return hinge(in[0], in[1]); }},
          {{x, signs({3, 4})},
-          [](const Tensors& in) { return hinge(in[0], in[1], {.reduction = none, .margin = 0.5}); }}}},
+          [](const Tensors& in) { return hinge(in[0], in[1], {.reduction = none, .margin = 0.5}); }},
+         {{large, signs({120, 70})}, [](const Tensors& in) { return hinge(in[0], in[1]); }}}},
        {"cosine_similarity",
         "The cosine of the angle between vectors.",
         "sum(x y) / (|x| |y|)",
         {{{x, t}, [](const Tensors& in) { return cosine_similarity(in[0], in[1]); }},
-         {{x, numbers({2, 1, 4}, 2)}, [](const Tensors& in) { return cosine_similarity(in[0], in[1], {.axis = 1}); }}}},
+         {{x, numbers({2, 1, 4}, 2)}, [](const Tensors& in) { return cosine_similarity(in[0], in[1], {.axis = 1}); }},
+         {{large, large_target}, [](const Tensors& in) { return cosine_similarity(in[0], in[1]); }}}},
        {"cosine_embedding",
         "Cosine distance of equal pairs, similarity above a margin of other ones.",
         "target > 0 ? 1 - c : max(0, c - margin), c = cosine_similarity(x, y)",
         {{{x, t, signs({3})}, [](const Tensors& in) { return cosine_embedding(in[0], in[1], in[2]); }},
          {{x, t, signs({3})},
-          [](const Tensors& in) {
-            return cosine_embedding(in[0], in[1], in[2], {.reduction = none, .margin = -0.4});
-          }}}},
+          [](const Tensors& in) { return cosine_embedding(in[0], in[1], in[2], {.reduction = none, .margin = -0.4}); }},
+         {{large, large_target, signs({120})},
+          [](const Tensors& in) { return cosine_embedding(in[0], in[1], in[2]); }}}},
        {"triplet",
         "How much nearer than by a margin the positive should be than the negative.",
         "max(0, |anchor - positive| - |anchor - negative| + margin)",
@@ -326,7 +334,9 @@ std::vector<OpDescription> loss_ops() {
          {{x, t, numbers({3, 4}, 3)},
           [](const Tensors& in) { return triplet(in[0], in[1], in[2], {.reduction = total, .margin = 2, .p = 3}); }},
          {{x, t, numbers({3, 4}, 3)},
-          [](const Tensors& in) { return triplet(in[0], in[1], in[2], {.margin = 2, .p = 1}); }}}}});
+          [](const Tensors& in) { return triplet(in[0], in[1], in[2], {.margin = 2, .p = 1}); }},
+         {{large, large_target, numbers({120, 70}, 3)},
+          [](const Tensors& in) { return triplet(in[0], in[1], in[2]); }}}}});
 }
 
 }  // namespace detail

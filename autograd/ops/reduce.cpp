@@ -186,7 +186,8 @@ struct Expand {
     return {{{detail::sample_values({3, 1})}, {{2, 3, 4}}},
             {{detail::sample_values({})}, {{2, 2}}},
             {{detail::swapped_view(detail::sample_values({4, 1, 2}), 0, 2)}, {{2, 3, 4}}},
-            {{detail::sample_values({1})}, {{0}}}};
+            {{detail::sample_values({1})}, {{0}}},
+            {{detail::sample_values({90, 1})}, {{2, 90, 170}}}};
   }
 };
 
@@ -208,8 +209,12 @@ struct SumTo {
   static void vjp(Walk& w, const Attributes&, const Tensor& g) { w.give(0, expand(g, w.shape(0))); }
   static std::vector<Sample<Attributes>> samples() {
     const Tensor x = detail::sample_values({2, 3, 4});
-    return {
-        {{x}, {{3, 1}}}, {{x}, {{1, 3, 1}}}, {{x}, {{4}}}, {{x}, {Shape{}}}, {{detail::sample_values({0, 3})}, {{3}}}};
+    return {{{x}, {{3, 1}}},
+            {{x}, {{1, 3, 1}}},
+            {{x}, {{4}}},
+            {{x}, {Shape{}}},
+            {{detail::sample_values({0, 3})}, {{3}}},
+            {{detail::sample_values({90, 170})}, {{170}}}};
   }
 };
 

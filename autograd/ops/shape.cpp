@@ -66,7 +66,8 @@ struct Reshape {
             {{detail::swapped_view(x, 0, 1)}, {{4, 3}}},
             {{detail::sliced_view(x, 1, 0, 3, 2)}, {{2, 3, 1}}},
             {{detail::sample_values({})}, {{1, 1}}},
-            {{detail::sample_values({0, 3})}, {{3, 0}}}};
+            {{detail::sample_values({0, 3})}, {{3, 0}}},
+            {{detail::swapped_view(detail::sample_values({90, 170}), 0, 1)}, {{90, 170}}}};
   }
 };
 
@@ -96,7 +97,8 @@ struct Permute {
   static std::vector<Sample<Attributes>> samples() {
     return {{{detail::sample_values({2, 3, 4})}, {{1, 2, 0}}},
             {{detail::sample_values({2, 1, 3, 2})}, {{3, 0, 2, 1}}},
-            {{detail::sample_values({})}, {{}}}};
+            {{detail::sample_values({})}, {{}}},
+            {{detail::sample_values({30, 17, 100})}, {{1, 2, 0}}}};
   }
 };
 
@@ -115,7 +117,9 @@ struct Transpose {
   static Tensor forward(const Inputs& x, Attributes& a, const Shape&) { return detail::swapped_view(x[0], a.a, a.b); }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) { w.give(0, transpose(g, a.a, a.b)); }
   static std::vector<Sample<Attributes>> samples() {
-    return {{{detail::sample_values({3, 4})}, {0, 1}}, {{detail::sample_values({2, 3, 4})}, {0, 2}}};
+    return {{{detail::sample_values({3, 4})}, {0, 1}},
+            {{detail::sample_values({2, 3, 4})}, {0, 2}},
+            {{detail::sample_values({300, 170})}, {0, 1}}};
   }
 };
 
@@ -144,7 +148,9 @@ struct SliceTranspose {
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g);
   static std::vector<Sample<Attributes>> samples() {
-    return {{{detail::sample_values({2, 3})}, {1, 1, 3, 2, 7}}, {{detail::sample_values({2, 3})}, {0, 4, 2, -2, 5}}};
+    return {{{detail::sample_values({2, 3})}, {1, 1, 3, 2, 7}},
+            {{detail::sample_values({2, 3})}, {0, 4, 2, -2, 5}},
+            {{detail::sample_values({90, 170})}, {1, 10, 170, 1, 190}}};
   }
 };
 
@@ -164,7 +170,10 @@ struct Slice {
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) { w.give(0, apply<SliceTranspose>(a, Arg(g))); }
   static std::vector<Sample<Attributes>> samples() {
     const Tensor x = detail::sample_values({4, 5});
-    return {{{x}, {0, 1, 2, 1, 4}}, {{x}, {1, 4, 3, -2, 5}}, {{x}, {1, 2, 0, 1, 5}}};
+    return {{{x}, {0, 1, 2, 1, 4}},
+            {{x}, {1, 4, 3, -2, 5}},
+            {{x}, {1, 2, 0, 1, 5}},
+            {{detail::sample_values({90, 170})}, {1, 10, 160, 1, 170}}};
   }
 };
 
@@ -346,24 +355,28 @@ using Tensors = std::vector<Tensor>;
 std::vector<OpDescription> composites() {
   const Tensor x = sample_values({2, 1, 3, 1});
   const Tensor turned = swapped_view(x, 0, 2);
+  const Tensor large = swapped_view(sample_values({1, 300, 170}), 1, 2);
   return describe_composites({{"flatten",
                                "The axes from one on joined into one.",
                                "",
                                {{{x}, [](const Tensors& in) { return flatten(in[0]); }},
                                 {{turned}, [](const Tensors& in) { return flatten(in[0], 1); }},
                                 {{sample_values({})}, [](const Tensors& in) { return flatten(in[0]); }},
-                                {{sample_values({2, 0, 3})}, [](const Tensors& in) { return flatten(in[0], -2); }}}},
+                                {{sample_values({2, 0, 3})}, [](const Tensors& in) { return flatten(in[0], -2); }},
+                                {{large}, [](const Tensors& in) { return flatten(in[0]); }}}},
                               {"squeeze",
                                "Axes of size 1 removed.",
                                "",
                                {{{x}, [](const Tensors& in) { return squeeze(in[0]); }},
-                                {{turned}, [](const Tensors& in) { return squeeze(in[0], {1}); }}}},
+                                {{turned}, [](const Tensors& in) { return squeeze(in[0], {1}); }},
+                                {{large}, [](const Tensors& in) { return squeeze(in[0]); }}}},
                               {"unsqueeze",
                                "An axis of size 1 inserted.",
                                "",
                                {{{x}, [](const Tensors& in) { return unsqueeze(in[0], 0); }},
                                 {{turned}, [](const Tensors& in) { return unsqueeze(in[0], -1); }},
-                                {{sample_values({})}, [](const Tensors& in) { return unsqueeze(in[0], 0); }}}}});
+                                {{sample_values({})}, [](const Tensors& in) { return unsqueeze(in[0], 0); }},
+                                {{large}, [](const Tensors& in) { return unsqueeze(in[0], 0); }}}}});
 }
 
 }  // namespace

@@ -111,6 +111,8 @@ class OpCheck {
         add_fault(std::string("throws ") + error.what());
       }
     }
+    case_ = nullptr;
+    if (row_.threaded == 0) add_fault("no sample is large enough to be cut for several threads");
     return std::move(row_);
   }
 
