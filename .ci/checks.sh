@@ -24,7 +24,7 @@ check_sanitized() {
 check_clang_syntax() {
   local compiler=$1
   if [ ! -f "build-$compiler/build.ninja" ]; then
-    CXX=$compiler run meson setup "build-$compiler" -Dwerror=true -Doptimization=0
+    CXX=$compiler run meson setup "build-$compiler" -Dwerror=true -Doptimization=0 -Dsimd=avx512
   fi
   run python3 .ci/syntax.py "build-$compiler" --jobs "$jobs"
 }

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "autograd/ops/matmul.h"
-#include "autograd/ops/pointwise.h"
 #include "autograd/ops/shape.h"
 #include "autograd/random.h"
 
@@ -44,9 +43,7 @@ Tensor Dense::operator()(Arg x) const {
                         (is_floating(input.dtype()) ? name_of(input.dtype()) : "f32") + "), or x with .to(" +
                         name_of(weight.dtype()) + ")");
   }
-  Tensor y = matmul(input, transpose(weight));
-  if (bias) y = std::move(y) + *bias;
-  return detail::layer_result(name_, std::move(y));
+  return detail::layer_result(name_, bias ? linear(input, weight, *bias) : matmul(input, transpose(weight)));
 }
 
 }  // namespace tapegrad::nn

@@ -6,6 +6,7 @@ void fill_table(Table& table) {
   fill_copy(table);
   fill_fold(table);
   fill_gemm(table);
+  fill_gemv(table);
   fill_optim(table);
   fill_pointwise(table);
   fill_pointwise_machine(table);

@@ -14,6 +14,7 @@ namespace {
 constexpr Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
 constexpr Index round_up(Index a, Index b) { return divide_up(a, b) * b; }
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
 
 /// Cuts `size` evenly into as few parts of at most `limit` as possible; a part is a multiple of `unit`. Even parts
 /// avoid a thin last one.
@@ -55,35 +56,66 @@ struct Gemm {
 
   // ---- which path ----
 
-  static GemmPath path(Index m, Index n, Index k) {
-    if (m == 0 || n == 0 || k == 0) {
+  static GemmPath path(const Problem<T>& p) {
+    if (p.m == 0 || p.n == 0 || p.k == 0) {
       return GemmPath::empty;
     }
-    if (n < width && m > n) {
+    if (p.n < width && p.m > p.n) {
       return GemmPath::narrow;
     }
-    return is_direct(m, n, k) ? GemmPath::direct : GemmPath::packed;
+    return is_direct(p) ? GemmPath::direct : GemmPath::packed;
   }
 
-  /// Few rows read a panel of B too seldom to pay for a copy; small products fit the caches as they are.
-  static bool is_direct(Index m, Index n, Index k) { return m <= 64 || m * n * k <= 128 * 128 * 128; }
+  /// Few rows read a panel of B too seldom to pay for a copy, few columns a strip of A; small products fit the caches as
+  /// they are. The limits are measured.
+  static bool is_direct(const Problem<T>& p) {
+    constexpr Index bytes = static_cast<Index>(sizeof(T));
+    if (p.m <= 64 || p.m * p.n * p.k <= 128 * 128 * 128) {
+      return true;
+    }
+    if (p.a_column_stride == 1) {
+      // Rows at multiples of 4 KiB would fall into the same few lines of the first cache.
+      const bool is_cacheable = p.a_row_stride * bytes % 4096 != 0;
+      return is_cacheable && (p.n * bytes <= 768 || p.m * p.k * bytes <= Sizes::direct_bytes);
+    }
+    return p.a_row_stride == 1 && p.m * p.k * bytes <= Sizes::direct_bytes;
+  }
 
-  static Index workspace_elements(Index m, Index n, Index k) {
-    switch (path(m, n, k)) {
+  static Index workspace_elements(const Problem<T>& p) {
+    if (const Index tail = narrow_tail(p); tail > 0) {
+      return larger(workspace_elements(columns_of(p, 0, p.n - tail)),
+                    workspace_elements(columns_of(p, p.n - tail, p.n)));
+    }
+    switch (path(p)) {
       case GemmPath::empty:
         return 0;
       case GemmPath::narrow:
-        return narrow_result(m, n) + direct_workspace(k);
+        return narrow_result(p.m, p.n) + direct_workspace(p.k);
       case GemmPath::direct:
-        return direct_workspace(k);
+        return direct_workspace(p.k);
       case GemmPath::packed:
         break;
     }
-    return k_part(k) * (n_part(n) + round_up(m_part(m), line));
+    return k_part(p.k) * (n_part(p.n) + round_up(m_part(p.m), line));
   }
 
   static Index direct_workspace(Index k) { return k_part(k) * Sizes::columns; }
   static Index narrow_result(Index m, Index n) { return round_up(n * smaller(m, narrow_rows), line); }
+
+  /// The columns behind the last whole register that are computed by themselves, on the narrow path: few of them would
+  /// fill a register of the other paths badly.
+  static Index narrow_tail(const Problem<T>& p) {
+    const Index tail = p.n % width;
+    return p.n > width && p.m >= 2 * Sizes::columns && tail <= width / 2 ? tail : 0;
+  }
+
+  static Problem<T> columns_of(Problem<T> p, Index begin, Index end) {
+    p.b += begin * p.b_column_stride;
+    p.c += begin;
+    if (p.bias != nullptr) p.bias += begin;
+    p.n = end - begin;
+    return p;
+  }
 
   // ---- packing ----
 
@@ -268,6 +300,25 @@ struct Gemm {
     }
   }
 
+  // ---- all paths ----
+
+  static void multiply(const Problem<T>& p) {
+    if (const Index tail = narrow_tail(p); tail > 0) {
+      multiply(columns_of(p, 0, p.n - tail));
+      return multiply(columns_of(p, p.n - tail, p.n));
+    }
+    switch (path(p)) {
+      case GemmPath::empty:
+        return empty(p);
+      case GemmPath::narrow:
+        return narrow(p);
+      case GemmPath::direct:
+        return direct(p);
+      case GemmPath::packed:
+        return packed(p);
+    }
+  }
+
   // ---- nothing to multiply ----
 
   static void empty(const Problem<T>& p) {
@@ -284,44 +335,44 @@ struct Gemm {
   }
 };
 
-template <class T, class Arch>
-void gemm(const GemmArguments& arguments) {
-  const Problem<T> problem{.m = arguments.m,
-                           .n = arguments.n,
-                           .k = arguments.k,
-                           .a = static_cast<const T*>(arguments.a),
-                           .a_row_stride = arguments.a_row_stride,
-                           .a_column_stride = arguments.a_column_stride,
-                           .b = static_cast<const T*>(arguments.b),
-                           .b_row_stride = arguments.b_row_stride,
-                           .b_column_stride = arguments.b_column_stride,
-                           .c = static_cast<T*>(arguments.c),
-                           .c_row_stride = arguments.c_row_stride,
-                           .bias = static_cast<const T*>(arguments.bias),
-                           .accumulate = arguments.accumulate,
-                           .workspace = static_cast<T*>(arguments.workspace)};
-  switch (Gemm<T, Arch>::path(problem.m, problem.n, problem.k)) {
-    case GemmPath::empty:
-      return Gemm<T, Arch>::empty(problem);
-    case GemmPath::narrow:
-      return Gemm<T, Arch>::narrow(problem);
-    case GemmPath::direct:
-      return Gemm<T, Arch>::direct(problem);
-    case GemmPath::packed:
-      return Gemm<T, Arch>::packed(problem);
-  }
+template <class T>
+Problem<T> problem_of(const GemmArguments& arguments) {
+  return {.m = arguments.m,
+          .n = arguments.n,
+          .k = arguments.k,
+          .a = static_cast<const T*>(arguments.a),
+          .a_row_stride = arguments.a_row_stride,
+          .a_column_stride = arguments.a_column_stride,
+          .b = static_cast<const T*>(arguments.b),
+          .b_row_stride = arguments.b_row_stride,
+          .b_column_stride = arguments.b_column_stride,
+          .c = static_cast<T*>(arguments.c),
+          .c_row_stride = arguments.c_row_stride,
+          .bias = static_cast<const T*>(arguments.bias),
+          .accumulate = arguments.accumulate,
+          .workspace = static_cast<T*>(arguments.workspace)};
 }
 
 template <class T, class Arch>
-std::size_t workspace_bytes(Index m, Index n, Index k) {
-  return static_cast<std::size_t>(Gemm<T, Arch>::workspace_elements(m, n, k)) * sizeof(T);
+void gemm(const GemmArguments& arguments) {
+  Gemm<T, Arch>::multiply(problem_of<T>(arguments));
+}
+
+template <class T, class Arch>
+std::size_t workspace_bytes(const GemmArguments& arguments) {
+  return static_cast<std::size_t>(Gemm<T, Arch>::workspace_elements(problem_of<T>(arguments))) * sizeof(T);
+}
+
+template <class T, class Arch>
+GemmPath path(const GemmArguments& arguments) {
+  return Gemm<T, Arch>::path(problem_of<T>(arguments));
 }
 
 template <class T, class Arch>
 void fill_type(Table& table, int type) {
   table.gemm[type] = gemm<T, Arch>;
   table.gemm_workspace_bytes[type] = workspace_bytes<T, Arch>;
-  table.gemm_path[type] = Gemm<T, Arch>::path;
+  table.gemm_path[type] = path<T, Arch>;
   table.gemm_tile_rows[type] = Tuning<T, Arch>::rows;
   table.gemm_tile_columns[type] = Tuning<T, Arch>::columns;
 }

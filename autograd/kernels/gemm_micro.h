@@ -25,6 +25,8 @@ struct Tuning {
   static constexpr Index k_block = has_avx512<Arch> && sizeof(T) == 4 ? 768 : 512;
   static constexpr Index m_block = has_avx512<Arch> ? (sizeof(T) == 4 ? 140 : 112) : 240;
   static constexpr Index n_block = 2048;
+  /// A is read in place, however often, when it is no larger.
+  static constexpr Index direct_bytes = has_avx512<Arch> ? 1024 * 1024 : 0;
 };
 
 /// C tile (+)= A strip * B panel.

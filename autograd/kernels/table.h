@@ -34,7 +34,7 @@ struct GemmArguments {
   Index c_row_stride = 0;
   const void* bias = nullptr;  ///< [n], added to every row; or null
   bool accumulate = false;     ///< adds to C instead of overwriting it
-  void* workspace = nullptr;   ///< 64-byte aligned, gemm_workspace(m, n, k) bytes; not shared between threads
+  void* workspace = nullptr;   ///< 64-byte aligned, gemm_workspace_bytes() of it; not shared between threads
 };
 
 /// Which way a product is computed. The bits of the result are the same.
@@ -43,6 +43,19 @@ enum class GemmPath : std::uint8_t {
   narrow,  // n is less than one register: the transpose of C is computed
   direct,  // A, and B where it can be, are read in place
   packed,  // both are copied into panels that fit the caches
+};
+
+/// y[i] = sum over k of matrix[i, k] x[k] (+ bias), for rows [begin, end). Either the row stride or the column stride is
+/// 1; k > 0.
+struct GemvArguments {
+  Index k = 0;
+  const void* matrix = nullptr;
+  Index row_stride = 0, column_stride = 1;
+  const void* x = nullptr;
+  void* y = nullptr;
+  const void* bias = nullptr;  ///< or null
+  Index bias_stride = 0;       ///< 1: one for each row; 0: one for all
+  Index begin = 0, end = 0;
 };
 
 inline constexpr int max_copy_rank = 8;
@@ -177,11 +190,13 @@ struct Table {
   /// Every element is a chain of multiply-adds over k in blocks that depend on k alone, so C has the same bits however
   /// a caller cuts m and n into tiles, and on every path.
   void (*gemm[2])(const GemmArguments& arguments);
-  std::size_t (*gemm_workspace_bytes[2])(Index m, Index n, Index k);
-  GemmPath (*gemm_path[2])(Index m, Index n, Index k);
+  std::size_t (*gemm_workspace_bytes[2])(const GemmArguments& arguments);
+  GemmPath (*gemm_path[2])(const GemmArguments& arguments);
   /// Tiles cut at multiples of these rows and columns waste no part of a register tile.
   Index gemm_tile_rows[2];
   Index gemm_tile_columns[2];
+  /// An element's bits depend on k and on which stride is 1, not on the rows.
+  void (*gemv[2])(const GemvArguments& arguments);
 
   // ---- softmax over the last axis of [rows, n]; n > 0 ----
 

@@ -1,5 +1,5 @@
 #pragma once
-// The matrix product.
+// The matrix product, alone and with a bias.
 #include <vector>
 
 #include "autograd/op.h"
@@ -11,6 +11,10 @@ namespace tapegrad {
 /// Transposed operands are read in place. f32 and f64; the bits do not depend on the number of threads.
 /// Throws for 0-dim operands, integers, two different dtypes, or when the inner or the batch axes do not fit.
 Tensor matmul(Arg a, Arg b);
+
+/// x W^T + b over the last axis: x [..., in], weight [out, in], bias [out], the result [..., out]; one or more axes. As
+/// matmul(x, transpose(weight)) + bias, in one pass. Throws when shapes do not fit or dtypes differ.
+Tensor linear(Arg x, Arg weight, Arg bias);
 
 namespace detail {
 std::vector<OpDescription> matmul_ops();

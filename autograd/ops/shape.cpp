@@ -355,7 +355,7 @@ using Tensors = std::vector<Tensor>;
 std::vector<OpDescription> composites() {
   const Tensor x = sample_values({2, 1, 3, 1});
   const Tensor turned = swapped_view(x, 0, 2);
-  const Tensor large = swapped_view(sample_values({1, 300, 170}), 1, 2);
+  const Tensor large = swapped_view(sample_values({300, 1, 170, 1}), 0, 2);
   return describe_composites({{"flatten",
                                "The axes from one on joined into one.",
                                "",

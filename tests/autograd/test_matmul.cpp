@@ -1,6 +1,8 @@
 // The matrix product against plain loops: every layout of the operands, batches, gradients, and what bad input says.
 #include "autograd/ops/matmul.h"
 
+#include <functional>
+
 #include "autograd/thread_pool.h"
 #include "tests/autograd/op_support.h"
 
@@ -147,6 +149,68 @@ TEST_CASE("NaN and infinity are not lost") {
   const Tensor y = matmul(a, zeros({3, 2}));
   CHECK(std::isnan(y.at({0, 0})));
   CHECK(y.at({1, 1}) == 0);
+}
+
+TEST_CASE("linear has the bits of matmul and an addition, also for one row and threads") {
+  struct RestoreThreads {
+    int before = num_threads();
+    ~RestoreThreads() { set_num_threads(before); }
+  } restore;
+  for (DType type : {f32, f64}) {
+    const Tensor weight = irregular({150, 300}, 2, type);
+    const Tensor bias = irregular({150}, 3, type);
+    for (const Shape& shape : {Shape{300}, Shape{1, 300}, Shape{7, 300}, Shape{2, 90, 300}, Shape{0, 300}}) {
+      const Tensor x = irregular(shape, 1, type);
+      CAPTURE(shape, type);
+      for (const Tensor& w : {weight, transpose(contiguous(transpose(weight)))}) {
+        set_num_threads(1);
+        const Tensor expected = matmul(x, transpose(w)) + bias;
+        for (int threads : {1, 3}) {
+          set_num_threads(threads);
+          CHECK(same_bits(linear(x, w, bias), expected));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("linear says what does not fit") {
+  const Tensor x = zeros({8, 4});
+  CHECK(error_of([&] {
+          linear(x, zeros({3, 5}), zeros({3}));
+        }) == "linear: x [..., in], weight [out, in] and bias [out] do not fit: [8, 4], [3, 5], [3], at here");
+  CHECK(error_of([&] {
+          linear(x, zeros({3, 4}), zeros({4}));
+        }) == "linear: x [..., in], weight [out, in] and bias [out] do not fit: [8, 4], [3, 4], [4], at here");
+  CHECK(error_of([&] {
+          linear(zeros({}), zeros({3, 4}), zeros({3}));
+        }) == "linear: x [..., in], weight [out, in] and bias [out] do not fit: [], [3, 4], [3], at here");
+  CHECK(error_of([&] {
+          linear(x, zeros({3, 4}, f64), zeros({3}));
+        }) == "linear: x, weight and bias must have one floating dtype: f32[8, 4], f64[3, 4], f32[3], at here");
+}
+
+TEST_CASE("a product with a vector has the same bits with any number of threads") {
+  struct RestoreThreads {
+    int before = num_threads();
+    ~RestoreThreads() { set_num_threads(before); }
+  } restore;
+  const Tensor m = irregular({700, 900}, 1, f32);
+  const Tensor x = irregular({900}, 2, f32);
+  const Tensor row = irregular({1, 700}, 3, f32);
+  for (const auto& product :
+       std::vector<std::function<Tensor()>>{[&] { return matmul(m, x); }, [&] { return matmul(row, m); },
+                                            [&] {
+                                              return matmul(transpose(m), reshape(row, {700, 1}));
+                                            },
+                                            [&] { return matmul(x, transpose(m)); }}) {
+    set_num_threads(1);
+    const Tensor expected = product();
+    for (int threads : {2, 3, 7}) {
+      set_num_threads(threads);
+      CHECK(same_bits(product(), expected));
+    }
+  }
 }
 
 TEST_CASE("matmul says what does not fit") {

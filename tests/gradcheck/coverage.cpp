@@ -51,11 +51,11 @@ void count_pair(Table& table, const std::string& name) {
 constexpr const char* path_names[] = {"empty", "narrow", "direct", "packed"};
 std::atomic<long> path_calls[2][std::size(path_names)];
 void (*real_gemm[2])(const GemmArguments&);
-GemmPath (*path_of[2])(kernels::Index, kernels::Index, kernels::Index);
+GemmPath (*path_of[2])(const GemmArguments&);
 
 template <int type>
 void counting_gemm(const GemmArguments& g) {
-  path_calls[type][static_cast<std::size_t>(path_of[type](g.m, g.n, g.k))].fetch_add(1, std::memory_order_relaxed);
+  path_calls[type][static_cast<std::size_t>(path_of[type](g))].fetch_add(1, std::memory_order_relaxed);
   real_gemm[type](g);
 }
 
@@ -101,6 +101,7 @@ void count_kernel_calls() {
   count<&Table::copy>(table.copy, "copy");
   count<&Table::gather_rows>(table.gather_rows, "gather_rows");
   count_gemm(table);
+  count_pair<&Table::gemv>(table, "gemv");
   kernels::detail::selected_table = &table;
 }
 
