@@ -77,8 +77,10 @@ int Calculus::multiply(int a, int b) {
   }
   for (const auto& [x, y] : {std::pair(a, b), std::pair(b, a)}) {
     const Node node = at(x);
-    if (node.is(Primitive::tanh_derivative)) return tanh_derivative(multiply(node.operands[0], y), node.operands[1]);
-    if (node.is(Primitive::sigmoid_derivative)) {
+    if (node.is(Primitive::tanh_derivative) && moves_factors_) {
+      return tanh_derivative(multiply(node.operands[0], y), node.operands[1]);
+    }
+    if (node.is(Primitive::sigmoid_derivative) && moves_factors_) {
       return sigmoid_derivative(multiply(node.operands[0], y), node.operands[1]);
     }
     if (node.is(Primitive::reciprocal)) return divide(y, node.operands[0]);
@@ -157,6 +159,10 @@ int Calculus::scaled(double factor, int a) {
   if (node.is(Primitive::sigmoid_derivative)) {
     return sigmoid_derivative(scaled(factor, node.operands[0]), node.operands[1]);
   }
+  // Of c + u, so that its terms find like ones.
+  if (node.is(Primitive::add) && graph_.is_constant(node.operands[0])) {
+    return add(scaled(factor, node.operands[0]), scaled(factor, node.operands[1]));
+  }
   return graph_.apply(Primitive::multiply, graph_.constant(factor), a);
 }
 
@@ -191,7 +197,7 @@ int Calculus::add_to_sum(int sum, int b) {
   return -1;
 }
 
-/// p * q + p * r where q + r is one term, or -1.
+/// p * q + p * r as p * (q + r), or -1.
 int Calculus::common_factor(int a, int b) {
   const Term left = term(a);
   const Term right = term(b);
@@ -205,7 +211,8 @@ int Calculus::common_factor(int a, int b) {
       const int rest_right = scaled(right.factor, q.operands[1 - j]);
       int rest = like_terms(rest_left, rest_right);
       if (rest < 0 && is(rest_left, Primitive::add)) rest = add_to_sum(rest_left, rest_right);
-      if (rest >= 0) return multiply(p.operands[i], rest);
+      if (rest < 0) rest = add(rest_left, rest_right);
+      return multiply(p.operands[i], rest);
     }
   }
   return -1;

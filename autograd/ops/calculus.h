@@ -12,7 +12,9 @@ namespace tapegrad::program {
 /// zero even if its own derivative is infinite.
 class Calculus {
  public:
-  explicit Calculus(Graph& graph) : graph_(graph) {}
+  /// `moves_factors`: a product with a derivative of tanh or sigmoid becomes one of a larger factor, which may then be
+  /// combined with others; but what several gradients have in common is lost.
+  Calculus(Graph& graph, bool moves_factors) : graph_(graph), moves_factors_(moves_factors) {}
 
   int constant(double value) { return graph_.constant(value); }
   int negate(int a);
@@ -50,6 +52,7 @@ class Calculus {
   int inside_where(int a, F f);
 
   Graph& graph_;
+  bool moves_factors_;
 };
 
 }  // namespace tapegrad::program

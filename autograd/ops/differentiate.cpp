@@ -7,6 +7,7 @@
 
 #include "autograd/error.h"
 #include "autograd/ops/calculus.h"
+#include "autograd/ops/machine_code.h"
 #include "autograd/ops/program.h"
 
 namespace tapegrad::program {
@@ -15,11 +16,15 @@ namespace {
 
 // What reading one more array costs, in the unit of `cost`: a saved tensor is kept alive and comes back from memory.
 constexpr int cost_of_reading = 100;
+// What the machine's steps cost beside what they compute.
+constexpr int cost_of_step = 10;
+constexpr int cost_of_operand = 10;
 
 /// How to write a derivative down; the cheapest way wins.
 struct Style {
   bool uses_outputs;     // f's outputs are inputs of the derivative, instead of being computed again
   bool multiplies_last;  // the derivative for g = 1, times g
+  bool moves_factors;    // see Calculus
 };
 
 /// The inputs of the derivative before unread ones are dropped: x, then y, then g.
@@ -43,7 +48,7 @@ class ReverseMode {
       : program_(program),
         layout_{program.input_count(), program.output_count()},
         style_(style),
-        calculus_(graph_),
+        calculus_(graph_, style.moves_factors),
         gradients_(static_cast<std::size_t>(program.input_count()), -1) {
     copy_forward();
     walk();
@@ -176,7 +181,8 @@ int ReverseMode::unary(Primitive primitive, int a, int y, int g) {
     case Primitive::exp:
       return c.multiply(g, y);
     case Primitive::expm1:
-      return c.multiply(g, c.add(y, one));
+      // exp(a) is cheaper than an expm1 that nothing else needs.
+      return c.multiply(g, graph_[y].kind == Node::Kind::input ? c.add(y, one) : c.apply(Primitive::exp, a));
     case Primitive::log:
       return c.divide(g, a);
     case Primitive::log1p:
@@ -349,7 +355,10 @@ bool worth_trying(const Program& program, Style style) { return !style.multiplie
 
 int price(const Program& derivative, const Layout& layout) {
   const unsigned saved = derivative.reads() & ((1U << layout.g(0)) - 1);
-  return cost(lower(derivative)) + cost_of_reading * std::popcount(saved);
+  const Executable executable = lower(derivative);
+  const std::vector<kernels::machine::Step> steps = machine_code(executable);
+  return cost(executable) + cost_of_step * static_cast<int>(steps.size()) + cost_of_operand * memory_operands(steps) +
+         cost_of_reading * std::popcount(saved);
 }
 
 Program cheapest(const Program& program, unsigned wanted, const Layout& layout) {
@@ -357,13 +366,15 @@ Program cheapest(const Program& program, unsigned wanted, const Layout& layout) 
   int best_price = std::numeric_limits<int>::max();
   for (const bool uses_outputs : {true, false}) {
     for (const bool multiplies_last : {false, true}) {
-      const Style style{uses_outputs, multiplies_last};
-      if (!worth_trying(program, style)) continue;
-      Program candidate = ReverseMode(program, style).result(wanted);
-      const int candidate_price = price(candidate, layout);
-      if (candidate_price >= best_price) continue;
-      best = std::move(candidate);
-      best_price = candidate_price;
+      for (const bool moves_factors : {true, false}) {
+        const Style style{uses_outputs, multiplies_last, moves_factors};
+        if (!worth_trying(program, style)) continue;
+        Program candidate = ReverseMode(program, style).result(wanted);
+        const int candidate_price = price(candidate, layout);
+        if (candidate_price >= best_price) continue;
+        best = std::move(candidate);
+        best_price = candidate_price;
+      }
     }
   }
   return best;

@@ -208,6 +208,19 @@ std::vector<Step> machine_code(const Executable& executable) {
   return Writer(executable).write();
 }
 
+int memory_operands(const std::vector<Step>& steps) {
+  std::ptrdiff_t count = 0;
+  for (const Step& step : steps) {
+    if (step.code < machine::first_form) {
+      count += step.code != machine::next_tile;
+    } else {
+      const machine::Form& form = machine::forms[static_cast<std::size_t>(step.code - machine::first_form)];
+      count += std::ranges::count(form.places, Place::array);
+    }
+  }
+  return static_cast<int>(count);
+}
+
 std::string to_string(const std::vector<Step>& steps) {
   static constexpr const char* controls[] = {"load", "load number", "store", "store, next tile", "next tile"};
   std::string text;

@@ -13,6 +13,9 @@ namespace tapegrad::program {
 /// many slots.
 std::vector<kernels::machine::Step> machine_code(const Executable& executable);
 
+/// How many arrays the steps read and write.
+int memory_operands(const std::vector<kernels::machine::Step>& steps);
+
 /// One line per step, for people.
 std::string to_string(const std::vector<kernels::machine::Step>& steps);
 
