@@ -152,7 +152,7 @@ void check_labels(const Inputs& x, const char* scores, bool may_be_probabilities
   if (labels.shape() == rows) return;
   x.fail(std::string(scores) + " " + describe(x[0]) + " [..., classes] need labels of shape " + to_string(rows) +
              ", not " + to_string(labels.shape()),
-         labels.shape() == all ? "pass class numbers, not one-hot rows: argmax(labels)" : "");
+         labels.shape() == all ? "pass class numbers, not one-hot rows: argmax(labels, {.axis = -1})" : "");
 }
 
 void check_weight(const Inputs& x, const Tensor& weight) {

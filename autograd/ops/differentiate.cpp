@@ -356,24 +356,28 @@ bool worth_trying(const Program& program, Style style) { return !style.multiplie
 int price(const Program& derivative, const Layout& layout) {
   const unsigned saved = derivative.reads() & ((1U << layout.g(0)) - 1);
   const Executable executable = lower(derivative);
-  const std::vector<kernels::machine::Step> steps = machine_code(executable);
-  return cost(executable) + cost_of_step * static_cast<int>(steps.size()) + cost_of_operand * memory_operands(steps) +
-         cost_of_reading * std::popcount(saved);
+  // Without room for it in the machine, every instruction reads its operands and writes its result.
+  const auto steps =
+      static_cast<int>(executable.steps.empty() ? executable.instructions.size() : executable.steps.size());
+  const int operands = executable.steps.empty() ? 3 * steps : memory_operands(executable.steps);
+  return cost(executable) + cost_of_step * steps + cost_of_operand * operands + cost_of_reading * std::popcount(saved);
 }
 
-Program cheapest(const Program& program, unsigned wanted, const Layout& layout) {
-  Program best;
+/// The cheapest way to write down the gradients of all inputs. Those of some are then written in the same way: what is
+/// saved for each alone is all that any of them together read.
+Style cheapest_style(const Program& program, const Layout& layout) {
+  const unsigned all = (1U << layout.inputs) - 1;
+  Style best{};
   int best_price = std::numeric_limits<int>::max();
   for (const bool uses_outputs : {true, false}) {
     for (const bool multiplies_last : {false, true}) {
       for (const bool moves_factors : {true, false}) {
         const Style style{uses_outputs, multiplies_last, moves_factors};
         if (!worth_trying(program, style)) continue;
-        Program candidate = ReverseMode(program, style).result(wanted);
-        const int candidate_price = price(candidate, layout);
-        if (candidate_price >= best_price) continue;
-        best = std::move(candidate);
-        best_price = candidate_price;
+        if (const int p = price(ReverseMode(program, style).result(all), layout); p < best_price) {
+          best = style;
+          best_price = p;
+        }
       }
     }
   }
@@ -437,7 +441,7 @@ Program without_unread_inputs(const Program& program, std::vector<int>& kept) {
 Derivative differentiate(const Program& program, unsigned wanted) {
   const Layout layout{program.input_count(), program.output_count()};
   if (layout.count() > 31) throw Error("differentiate: too many inputs and outputs");
-  const Program best = cheapest(program, wanted, layout);
+  const Program best = ReverseMode(program, cheapest_style(program, layout)).result(wanted);
   Derivative derivative;
   int output = 0;
   for (int k = 0; k < layout.inputs; ++k) {

@@ -88,15 +88,13 @@ using Max = Extreme<1>;
 using Min = Extreme<-1>;
 
 template <int sign>
-Tensor arg_extreme(const char* name, const Arg& x, int axis) {
+Tensor arg_extreme(const char* name, const Arg& x, const ReduceOptions& options) {
   const Tensor& from = detail::defined(name, x);
-  const int k = normalize_axis(name, axis, from.ndim(), x.at());
-  if (from.block()->shape[k] == 0) {
-    detail::fail_op(name, "axis " + std::to_string(k) + " of " + describe(from) + " has no elements to choose from",
-                    x.at());
-  }
-  const unsigned mask = 1u << k;
-  const Shape shape = reduced_shape(from.shape(), mask, false);
+  const Tensor* const input = &from;
+  const Inputs inputs(name, &input, 1, x.at());
+  const unsigned mask = mask_of(inputs, options.axis);
+  const Shape shape = reduced_shape(from.shape(), mask, options.keepdims);
+  if (from.size() == 0 && shape.size() > 0) inputs.fail(describe(from) + " has no elements to choose from");
   Tensor index = Tensor::empty(shape, i64);
   Tensor values = Tensor::empty(shape, from.dtype());
   Extreme<sign>::choose(from, Plan(from.shape(), mask), values, &index);
@@ -107,12 +105,22 @@ Tensor arg_extreme(const char* name, const Arg& x, int axis) {
 
 Tensor max(Arg x, const ReduceOptions& options) { return apply<Max>({options.axis, options.keepdims}, x); }
 Tensor min(Arg x, const ReduceOptions& options) { return apply<Min>({options.axis, options.keepdims}, x); }
-Tensor argmax(Arg x, int axis) { return arg_extreme<1>("argmax", x, axis); }
-Tensor argmin(Arg x, int axis) { return arg_extreme<-1>("argmin", x, axis); }
+Tensor argmax(Arg x, const ReduceOptions& options) { return arg_extreme<1>("argmax", x, options); }
+Tensor argmin(Arg x, const ReduceOptions& options) { return arg_extreme<-1>("argmin", x, options); }
 
 namespace detail {
 
-std::vector<OpDescription> extreme_ops() { return describe_ops<Max, Min>(); }
+std::vector<OpDescription> extreme_ops() {
+  std::vector<OpDescription> all = describe_ops<Max, Min>();
+  for (OpDescription& op : describe_composites(
+           {{"argmax", "Where the largest element along axes is.", "",
+             samples_of([](const Tensor& x, const ReduceOptions& options) { return argmax(x, options); })},
+            {"argmin", "Where the smallest element along axes is.", "",
+             samples_of([](const Tensor& x, const ReduceOptions& options) { return argmin(x, options); })}})) {
+    all.push_back(std::move(op));
+  }
+  return all;
+}
 
 }  // namespace detail
 }  // namespace tapegrad

@@ -120,7 +120,17 @@ Tensor all(Arg x, const ReduceOptions& options) { return reduce_booleans("all", 
 
 namespace detail {
 
-std::vector<OpDescription> fold_ops() { return describe_ops<Prod>(); }
+std::vector<OpDescription> fold_ops() {
+  std::vector<OpDescription> list = describe_ops<Prod>();
+  for (OpDescription& op : describe_composites(
+           {{"any", "Whether any element along axes is not 0.", "",
+             samples_of([](const Tensor& x, const ReduceOptions& options) { return any(x > 1.7, options); })},
+            {"all", "Whether all elements along axes are not 0.", "",
+             samples_of([](const Tensor& x, const ReduceOptions& options) { return all(x > -1.7, options); })}})) {
+    list.push_back(std::move(op));
+  }
+  return list;
+}
 
 }  // namespace detail
 }  // namespace tapegrad

@@ -329,15 +329,16 @@ Tensor one_hot(Arg labels, std::int64_t classes, DType type) {
   Shape shape = given.shape();
   shape.append(classes, labels.at());
   Tensor y = zeros(shape, type);
+  const std::int64_t* const class_of = label.data<std::int64_t>();
+  for (std::int64_t i = 0; i < label.size(); ++i) {
+    if (class_of[i] >= 0 && class_of[i] < classes) continue;
+    x.fail("label " + std::to_string(class_of[i]) + " at position " + detail::position_text(given.shape(), i) +
+           " is not one of " + std::to_string(classes) + " classes");
+  }
   detail::with_type(type, [&]<class T>(T*) {
-    for (std::int64_t i = 0; i < label.size(); ++i) {
-      const std::int64_t k = label.data<std::int64_t>()[i];
-      if (k < 0 || k >= classes) {
-        x.fail("label " + std::to_string(k) + " at position " + detail::position_text(given.shape(), i) +
-               " is not one of " + std::to_string(classes) + " classes");
-      }
-      y.data<T>()[i * classes + k] = T{1};
-    }
+    detail::for_ranges(label.size(), 2, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) y.data<T>()[i * classes + class_of[i]] = T{1};
+    });
   });
   return y;
 }
@@ -381,6 +382,11 @@ std::vector<OpDescription> composites() {
         {{{x, indices({2, 0, -1}, {3})}, [](const Tensors& in) { return index_select(in[0], in[1]); }},
          {{x, indices({3, 3}, {2})}, [](const Tensors& in) { return index_select(in[0], in[1], 1); }},
          {{large, indices({5, 0, 5, 3}, {4})}, [](const Tensors& in) { return index_select(in[0], in[1]); }}}},
+       {"one_hot",
+        "A row of zeros with a 1 at the label.",
+        "y[i, k] = label[i] == k",
+        {{{indices({2, 0, 1, 2}, {2, 2})}, [](const Tensors& in) { return one_hot(in[0], 3, i64); }},
+         {{many_indices({50, 40}, 11)}, [](const Tensors& in) { return one_hot(in[0], 11, boolean); }}}},
        {"masked_fill",
         "A value where a mask holds, x elsewhere.",
         "mask ? value : x",

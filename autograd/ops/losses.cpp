@@ -1,5 +1,6 @@
 #include "autograd/ops/losses.h"
 
+#include <cmath>
 #include <cstdio>
 
 #include "autograd/ops/elements.h"
@@ -202,7 +203,7 @@ Tensor triplet(Arg anchor, Arg positive, Arg negative, const TripletOptions& opt
   const auto distance = [&](const Arg& a, const Arg& b) {
     const Tensor d = a - b + options.eps;
     const ReduceOptions along{.axis = -1};
-    if (options.p == 2) return norm(d, {.axis = -1});
+    if (options.p == 2 || std::isinf(options.p)) return norm(d, {.axis = -1, .ord = options.p});
     if (options.p == 1) return sum(abs(d), along);
     return pow(sum(pow(abs(d), options.p), along), 1 / options.p);
   };

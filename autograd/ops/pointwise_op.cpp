@@ -26,6 +26,16 @@ bool keeps_integers(const program::Program& p) {
   });
 }
 
+// Whether the program only hands on its inputs, so that booleans stay booleans.
+bool only_chooses(const program::Program& p) {
+  const auto& nodes = p.nodes();
+  return std::all_of(nodes.begin(), nodes.end(), [](const program::Node& n) {
+    if (n.kind == program::Node::Kind::constant) return n.value == 0;
+    return n.kind == program::Node::Kind::input || n.is(Primitive::select) || n.is(Primitive::not_equal) ||
+           n.is(Primitive::minimum) || n.is(Primitive::maximum);
+  });
+}
+
 // A tensor whose only handle this is, for new elements: what a tape knows of the old ones does not hold for them.
 Tensor take_over(Tensor& x) {
   x.block()->node.store(0, std::memory_order_relaxed);
@@ -275,7 +285,11 @@ Shape result_shape(const PointwiseOp& op, const Tensor* const* x, int count, Sou
   } else {
     evaluate_integers(op.program(), operands, y);
   }
-  if (op.result() == PointwiseResult::boolean) return no_tape([&] { return y.to(boolean, at); });
+  const auto is_boolean = [](const Tensor* operand) { return operand->dtype() == boolean; };
+  if (op.result() == PointwiseResult::boolean ||
+      (std::all_of(x, x + count, is_boolean) && only_chooses(op.program()))) {
+    return no_tape([&] { return y.to(boolean, at); });
+  }
   return y;
 }
 

@@ -70,12 +70,12 @@ Tensor any(Arg x, const ReduceOptions& options = {});
 /// Whether all elements along the axes are not 0; true over no elements. Otherwise as any.
 Tensor all(Arg x, const ReduceOptions& options = {});
 
-/// Where along the axis the largest element is, as i64; the first one of equal ones, the first NaN if there is one. The
-/// axis is removed. Not differentiable. Throws for an axis that x does not have, or of size 0.
-Tensor argmax(Arg x, int axis = -1);
+/// Where along the axes the largest element is, as i64: its position in the axes taken as one, counted as reshape does;
+/// the first one of equal ones, the first NaN if there is one. Not differentiable. Throws as max does.
+Tensor argmax(Arg x, const ReduceOptions& options = {});
 
-/// Where along the axis the smallest element is; otherwise as argmax.
-Tensor argmin(Arg x, int axis = -1);
+/// Where along the axes the smallest element is; otherwise as argmax.
+Tensor argmin(Arg x, const ReduceOptions& options = {});
 
 /// x broadcast to a shape by NumPy's rule, as a view: axes of size 1 are repeated, new axes come first. Throws when x
 /// does not broadcast to it.

@@ -130,4 +130,15 @@ std::vector<Sample<Attributes>> reduce_samples(bool with_empty) {
   return samples;
 }
 
+/// The same for a function reduce(x, options) that is no op of its own.
+template <class F>
+std::vector<OpSample> samples_of(F reduce) {
+  std::vector<OpSample> samples;
+  for (const auto& [inputs, a] : reduce_samples<ReduceAttributes>(false)) {
+    const ReduceOptions options{a.axis, a.keepdims};
+    samples.push_back({inputs, [=](const std::vector<Tensor>& in) { return reduce(in[0], options); }});
+  }
+  return samples;
+}
+
 }  // namespace tapegrad::detail

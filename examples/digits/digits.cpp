@@ -72,7 +72,7 @@ void report(const char* split, const Result& result) {
 // Digits side by side, darker where there is more ink.
 void show(const DigitNet& net, const Dataset& data, int count) {
   const Tensor images = data.images.slice(0, 0, count);
-  const Tensor predicted = argmax(net(images), 1);
+  const Tensor predicted = argmax(net(images), {.axis = 1});
   constexpr std::string_view ink = " .:-=+*#%@";
   for (int row = 0; row < 8; ++row) {
     for (int i = 0; i < count; ++i) {

@@ -114,7 +114,7 @@ inline void check_samples(const std::vector<OpDescription>& ops) {
       const OpSample& sample = op.samples[s];
       std::int64_t size = 0;
       for (const Tensor& x : sample.inputs) size += x.size();
-      if (size > 120) continue;
+      if (size > 120 || !is_floating(sample.apply(sample.inputs).dtype())) continue;
       CAPTURE(op.name, s);
       CHECK(gradient_error(sample.apply, sample.inputs) < 1e-9);
       CHECK(second_order_error(sample.apply, sample.inputs) < 1e-9);

@@ -150,6 +150,16 @@ TEST_CASE("integers stay integers where the formula keeps them, and become f32 w
   CHECK(std::isnan(clamp(full({}, std::numeric_limits<double>::quiet_NaN()), {.min = 0, .max = 1}).item()));
 }
 
+TEST_CASE("booleans stay booleans where the formula only chooses among them") {
+  const Tensor a = Tensor::from({true, false, true});
+  const Tensor b = Tensor::from({true, true, false});
+  CHECK(where(a, b, a).dtype() == boolean);
+  CHECK(array_equal(where(a, b, a), Tensor::from({true, false, false})));
+  CHECK(array_equal(maximum(a, b), Tensor::from({true, true, true})));
+  CHECK(array_equal(minimum(a, b), Tensor::from({true, false, false})));
+  CHECK((a + b).dtype() == i32);
+}
+
 TEST_CASE("a number takes the dtype of the tensors of fractions beside it, wherever they stand") {
   const Tensor mask = Tensor::from({true, false});
   const Tensor x = Tensor::from({1.0, 2.0});

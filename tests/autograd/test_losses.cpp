@@ -177,6 +177,10 @@ TEST_CASE("losses that are forms of each other agree") {
   CHECK(is_close(cosine_similarity(x, 3 * x), ones({5}, f64)));
   CHECK(is_close(cosine_similarity(x, y, {.axis = 0}), cosine_similarity(transpose(x), transpose(y))));
   CHECK(is_close(triplet(x, y, y), full({}, 1, f64)));
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Tensor anchor = Tensor::from({0.0, 0.0}, {1, 2});
+  const Tensor far = Tensor::from({5.0, 1.0}, {1, 2});
+  CHECK(is_close(triplet(anchor, far, anchor, {.p = infinity, .eps = 0}), full({}, 6, f64)));
 }
 
 TEST_CASE("smoothed and weighted labels are probabilities in another form") {

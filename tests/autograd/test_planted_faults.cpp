@@ -177,6 +177,8 @@ void require_passes(const OpDescription& op) {
 
 // False for floor and such, and for comparisons.
 bool has_slope(const OpDescription& op) {
+  const OpSample& first = op.samples[0];
+  if (!is_floating(first.apply(first.inputs).dtype())) return false;
   const auto is_slope = [](const std::string& gradient) { return gradient != "0"; };
   return op.kind != OpKind::pointwise || std::any_of(op.gradients.begin(), op.gradients.end(), is_slope);
 }

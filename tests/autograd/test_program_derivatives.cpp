@@ -223,6 +223,30 @@ TEST_CASE("a derivative reads only what it needs") {
   CHECK(both.reads_inputs == 3);
 }
 
+TEST_CASE("several gradients together read what each of them reads") {
+  std::vector<Formula> all = formulas();
+  all.push_back({"gauss", trace([](auto x, auto m, auto s) { return exp(-((x - m) / s) * ((x - m) / s) / 2) / s; })});
+  all.push_back({"quotient", trace([](auto a, auto b) { return exp(a / b) / (a / b); })});
+  all.push_back({"roots", trace([](auto a, auto b) { return sqrt(rsqrt(exp(a) + b)); })});
+  for (const Formula& formula : all) {
+    INFO(formula.name);
+    const unsigned inputs = 1U << formula.program.input_count();
+    for (unsigned wanted = 1; wanted < inputs; ++wanted) {
+      unsigned reads_inputs = 0;
+      unsigned reads_outputs = 0;
+      for (unsigned k = 1; k < inputs; k *= 2) {
+        if ((wanted & k) == 0) continue;
+        const Derivative alone = differentiate(formula.program, k);
+        reads_inputs |= alone.reads_inputs;
+        reads_outputs |= alone.reads_outputs;
+      }
+      const Derivative together = differentiate(formula.program, wanted);
+      CHECK(together.reads_inputs == reads_inputs);
+      CHECK(together.reads_outputs == reads_outputs);
+    }
+  }
+}
+
 TEST_CASE("a derivative that is the cotangent itself says so") {
   const auto forms = [](const Program& f) {
     std::vector<Form> result;

@@ -147,7 +147,7 @@ TEST_CASE("empty axes: the sum is 0, the mean NaN, and there is no largest eleme
   CHECK(max(x, {.axis = 1}).shape() == Shape{0});
   CHECK(error_of([&] { max(x); }) == "max: f32[0, 3] has no elements to choose from, at here");
   CHECK(error_of([&] { min(x, {.axis = 0}); }) == "min: f32[0, 3] has no elements to choose from, at here");
-  CHECK(error_of([&] { argmax(x, 0); }) == "argmax: axis 0 of f32[0, 3] has no elements to choose from, at here");
+  CHECK(error_of([&] { argmax(x, {.axis = 0}); }) == "argmax: f32[0, 3] has no elements to choose from, at here");
 }
 
 TEST_CASE("a number without axes") {
@@ -164,7 +164,7 @@ TEST_CASE("bad axes are named") {
   CHECK(error_of([&] { sum(x, {.axis = 2}); }) ==
         "sum: axis 2 is out of range, at here; a tensor of 2 axes has axes -2 to 1");
   CHECK(error_of([&] { mean(x, {.axis = {0, -2}}); }) == "mean: axis 0 is named twice, at here");
-  CHECK(error_of([&] { argmax(x, -3); }) ==
+  CHECK(error_of([&] { argmax(x, {.axis = -3}); }) ==
         "argmax: axis -3 is out of range, at here; a tensor of 2 axes has axes -2 to 1");
   CHECK(error_of([&] { sum(Tensor()); }) == "sum: input 0 is an empty handle, at here");
 }
@@ -173,13 +173,17 @@ TEST_CASE("argmax and argmin take the first of equal elements") {
   const Tensor x = Tensor::from({1.0, 7.0, 7.0, 0.0, 5.0, 0.0}, {2, 3});
   for (DType type : {f32, f64, i32, i64}) {
     CHECK(argmax(x.to(type)).dtype() == i64);
-    CHECK(values_of(argmax(x.to(type))) == Values{1, 1});
-    CHECK(values_of(argmin(x.to(type), 1)) == Values{0, 0});
-    CHECK(values_of(argmax(x.to(type), 0)) == Values{0, 0, 0});
-    CHECK(values_of(argmax(transpose(x.to(type)), 0)) == Values{1, 1});
+    CHECK(values_of(argmax(x.to(type), {.axis = -1})) == Values{1, 1});
+    CHECK(argmax(x.to(type)).item() == 1);
+    CHECK(argmin(x.to(type), {.keepdims = true}).at({0, 0}) == 3);
+    CHECK(argmax(x.to(type), {.axis = 1, .keepdims = true}).shape() == Shape{2, 1});
+    CHECK(values_of(argmax(reshape(x.to(type), {1, 2, 3}), {.axis = {0, 2}})) == Values{1, 1});
+    CHECK(values_of(argmin(x.to(type), {.axis = 1})) == Values{0, 0});
+    CHECK(values_of(argmax(x.to(type), {.axis = 0})) == Values{0, 0, 0});
+    CHECK(values_of(argmax(transpose(x.to(type)), {.axis = 0})) == Values{1, 1});
   }
   CHECK(argmax(Tensor::from({3.0, 4.0})).item() == 1);
-  CHECK(values_of(argmax(Tensor::from({1.0, not_a_number, 9.0, not_a_number}, {2, 2}), 1)) == Values{1, 1});
+  CHECK(values_of(argmax(Tensor::from({1.0, not_a_number, 9.0, not_a_number}, {2, 2}), {.axis = 1})) == Values{1, 1});
 }
 
 TEST_CASE("NaN is passed on by every reduction") {

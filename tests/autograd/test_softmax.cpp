@@ -186,7 +186,7 @@ TEST_CASE("cross_entropy says what does not fit") {
           cross_entropy(x, zeros({4, 10}, i64));
         }) ==
         "cross_entropy: logits f32[4, 10] [..., classes] need labels of shape [4], not [4, 10], at here; pass class "
-        "numbers, not one-hot rows: argmax(labels)");
+        "numbers, not one-hot rows: argmax(labels, {.axis = -1})");
   CHECK(error_of([&] {
           cross_entropy(zeros({0, 10}), zeros({0}, i64));
         }) == "cross_entropy: the mean over no rows: logits f32[0, 10], at here; skip empty batches");
