@@ -46,10 +46,9 @@ Tensor row_losses(const Tensor& logits, const Tensor& labels, double weight, Ten
   return loss;
 }
 
-// For 60 rows of 130 classes.
-Tensor many_labels() {
-  Tensor labels = Tensor::empty({60}, i64);
-  for (std::int64_t i = 0; i < labels.size(); ++i) labels.data<std::int64_t>()[i] = i * 7 % 130;
+Tensor many_labels(const Shape& shape = {60}, std::int64_t classes = 130) {
+  Tensor labels = Tensor::empty(shape, i64);
+  for (std::int64_t i = 0; i < labels.size(); ++i) labels.data<std::int64_t>()[i] = i * 7 % classes;
   return labels;
 }
 
@@ -333,7 +332,9 @@ std::vector<OpDescription> composites() {
           [weight](const Tensors& in) { return nll(in[0], in[1], {.weight = weight(in), .ignore_index = -100}); }},
          {{sample_values({2, 2, 3}), Tensor::from<std::int64_t>({2, 0, 1, 1}, {2, 2})},
           [](const Tensors& in) { return nll(in[0], in[1], {.reduction = none}); }},
-         {{sample_values({60, 130}), many_labels()}, [](const Tensors& in) { return nll(in[0], in[1]); }}}},
+         {{sample_values({60, 130}), many_labels()}, [](const Tensors& in) { return nll(in[0], in[1]); }},
+         {{sample_values({20, 300, 4}), many_labels({20, 300}, 4)},
+          [](const Tensors& in) { return nll(in[0], in[1]); }}}},
        {"cross_entropy_options",
         "cross_entropy with ignored labels, class weights, label smoothing, or probabilities as targets.",
         "-sum(target weight log(softmax(logits)))",
