@@ -1,5 +1,7 @@
 #pragma once
-// Everything. Small programs include this; larger ones include the headers that they use.
+// Everything, and <iostream> to print it. Small programs include this; larger ones include the headers that they use.
+#include <iostream>
+
 #include "autograd/create.h"
 #include "autograd/gradcheck.h"
 #include "autograd/ops/arrange.h"

@@ -1,7 +1,6 @@
 // bench --threads N [--only NAME] [--rounds R] [--json] [--list]
 //
-// One JSON line per workload on stdout, with the names, the work and the keys of the PyTorch script that it is compared
-// with; without --json also a table on stderr. --only takes parts of names or =name, several with commas.
+// One JSON line per workload on stdout, with the names and the work of the PyTorch script that it is compared with; without --json also a table on stderr. --only takes parts of names or =name, several with commas.
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>

@@ -98,6 +98,9 @@ void count_kernel_calls() {
   count_pair<&Table::cross_entropy>(table, "cross_entropy");
   count_pair<&Table::cross_entropy_fused>(table, "cross_entropy_fused");
   count_pair<&Table::scatter_add_rows>(table, "scatter_add_rows");
+  count<&Table::any>(table.any, "any");
+  count<&Table::all>(table.all, "all");
+  count_pair<&Table::machine>(table, "pointwise machine");
   count<&Table::copy>(table.copy, "copy");
   count<&Table::gather_rows>(table.gather_rows, "gather_rows");
   count_gemm(table);
