@@ -363,8 +363,9 @@ int price(const Program& derivative, const Layout& layout) {
   return cost(executable) + cost_of_step * steps + cost_of_operand * operands + cost_of_reading * std::popcount(saved);
 }
 
-/// The cheapest way to write down the gradients of all inputs. Those of some are then written in the same way: what is
-/// saved for each alone is all that any of them together read.
+/// The cheapest way to write down the gradients, of all inputs and of the first one alone: options come last, and are
+/// seldom asked for. Every other choice of them is then written in the same way, so that what is saved for each alone is
+/// all that any of them together read.
 Style cheapest_style(const Program& program, const Layout& layout) {
   const unsigned all = (1U << layout.inputs) - 1;
   Style best{};
@@ -374,10 +375,11 @@ Style cheapest_style(const Program& program, const Layout& layout) {
       for (const bool moves_factors : {true, false}) {
         const Style style{uses_outputs, multiplies_last, moves_factors};
         if (!worth_trying(program, style)) continue;
-        if (const int p = price(ReverseMode(program, style).result(all), layout); p < best_price) {
-          best = style;
-          best_price = p;
-        }
+        ReverseMode reverse(program, style);
+        const int p = price(reverse.result(all), layout) + price(reverse.result(1), layout);
+        if (p >= best_price) continue;
+        best = style;
+        best_price = p;
       }
     }
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/kernels/table.h"
+#include "autograd/ops/pointwise.h"
 #include "autograd/ops/program.h"
 #include "autograd/ops/trace.h"
 #include "tests/benchmarks/measure.h"
@@ -22,24 +23,69 @@ using namespace tapegrad::program;
 struct Formula {
   std::string name;
   Program program;
+  std::vector<float> options = {};  // the last inputs: one number for all elements
+
+  unsigned tensors() const { return ((1U << program.input_count()) - 1) >> options.size(); }
 };
 
-std::vector<Formula> formulas() {
+template <class F>
+Formula shipped(std::vector<float> options = {}) {
+  return {F::name, trace(F::formula), std::move(options)};
+}
+
+std::vector<Formula> formulas_to_measure() {
+  namespace formulas = tapegrad::formulas;
   return {
-      {"relu", trace([](auto x) { return relu(x); })},
-      {"leaky_relu", trace([](auto x) { return where(x > 0, x, 0.01 * x); })},
-      {"elu", trace([](auto x) { return where(x > 0, x, expm1(x)); })},
-      {"sigmoid", trace([](auto x) { return sigmoid(x); })},
-      {"tanh", trace([](auto x) { return tanh(x); })},
-      {"silu", trace([](auto x) { return x * sigmoid(x); })},
-      {"gelu", trace([](auto x) { return 0.5 * x * (1 + erf(x * 0.70710678118654752)); })},
-      {"gelu_tanh",
-       trace([](auto x) { return 0.5 * x * (1 + tanh(0.79788456080286536 * x * (1 + 0.044715 * (x * x)))); })},
-      {"softplus", trace([](auto x) { return softplus(x); })},
-      {"mish", trace([](auto x) { return x * tanh(softplus(x)); })},
-      {"hardswish", trace([](auto x) { return x * minimum(maximum(x + 3, 0), 6) * (1.0 / 6); })},
+      shipped<formulas::Relu>(),
+      shipped<formulas::LeakyRelu>({0.01F}),
+      shipped<formulas::HardTanh>({-1, 1}),
+      shipped<formulas::HardSigmoid>(),
+      shipped<formulas::HardSwish>(),
+      shipped<formulas::Elu>({1}),
+      shipped<formulas::Selu>(),
+      shipped<formulas::Sigmoid>(),
+      shipped<formulas::LogSigmoid>(),
+      shipped<formulas::HyperbolicTangent>(),
+      shipped<formulas::Silu>(),
+      shipped<formulas::Gelu>(),
+      shipped<formulas::GeluTanh>(),
+      shipped<formulas::Softplus>(),
+      shipped<formulas::Mish>(),
       {"cell", trace([](auto x, auto w, auto b) { return tanh(x * w + b) * sigmoid(x); })},
   };
+}
+
+/// What is measured: a formula, or the gradients of its tensors.
+struct Measured {
+  std::string name;
+  Program program;
+  bench::HandFusedLoop hand;
+  std::vector<float> numbers;  // per input; only those of the mask count
+  unsigned scalars = 0;        // bit k: input k is one number
+};
+
+Measured forward_of(const Formula& f, bench::HandFusedLoop hand) {
+  Measured m{f.name, f.program, hand, {}, 0};
+  const int tensors = f.program.input_count() - static_cast<int>(f.options.size());
+  for (int k = 0; k < f.program.input_count(); ++k) {
+    const bool is_option = k >= tensors;
+    m.numbers.push_back(is_option ? f.options[static_cast<std::size_t>(k - tensors)] : 0);
+    m.scalars |= static_cast<unsigned>(is_option) << k;
+  }
+  return m;
+}
+
+Measured backward_of(const Formula& f, bench::HandFusedLoop hand) {
+  const Measured forward = forward_of(f, hand);
+  const Derivative derivative = differentiate(f.program, f.tensors());
+  Measured m{f.name + " backward", derivative.program, hand, {}, 0};
+  for (std::size_t k = 0; k < derivative.sources.size(); ++k) {
+    const Source source = derivative.sources[k];
+    const bool is_option = source.kind == Source::Kind::input && (forward.scalars >> source.index & 1) != 0;
+    m.numbers.push_back(is_option ? forward.numbers[static_cast<std::size_t>(source.index)] : 0);
+    m.scalars |= static_cast<unsigned>(is_option) << k;
+  }
+  return m;
 }
 
 // ---- the contenders ----
@@ -62,6 +108,14 @@ struct Arrays {
     }
   }
   const void* const* inputs() const { return reinterpret_cast<const void* const*>(x.data()); }
+  /// The arrays without the numbers, as the hand-fused loops take them.
+  std::vector<const float*> without(unsigned scalars) const {
+    std::vector<const float*> arrays;
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      if ((scalars >> k & 1) == 0) arrays.push_back(x[k]);
+    }
+    return arrays;
+  }
   void* const* outputs() { return reinterpret_cast<void* const*>(y.data()); }
 
   struct Line {
@@ -79,23 +133,29 @@ double budget(std::size_t n) {
 }
 
 /// False when a budget is missed.
-bool report(const std::string& name, const Program& program, bench::HandFusedLoop hand, std::size_t n) {
-  const Executable executable = lower(program);
-  Arrays arrays(program.input_count(), program.output_count(), n);
+bool report(const Measured& m, std::size_t n) {
+  const Executable executable = lower(m.program);
+  Arrays arrays(m.program.input_count(), m.program.output_count(), n);
+  for (std::size_t k = 0; k < m.numbers.size(); ++k) {
+    if ((m.scalars >> k & 1) != 0) arrays.x[k] = &m.numbers[k];
+  }
+  const std::vector<const float*> tensors = arrays.without(m.scalars);
   const auto with = [&](Executor executor) {
-    return [&, executor] { run_with(executor, executable, Precision::f32, arrays.inputs(), 0, arrays.outputs(), n); };
+    return [&, executor] {
+      run_with(executor, executable, Precision::f32, arrays.inputs(), m.scalars, arrays.outputs(), n);
+    };
   };
   const std::vector<bench::Comparison> t = bench::compare({
-      [&] { hand(arrays.x.data(), arrays.y.data(), n); },
-      [&] { run(executable, Precision::f32, arrays.inputs(), 0, arrays.outputs(), n); },
+      [&] { m.hand(tensors.data(), arrays.y.data(), n); },
+      [&] { run(executable, Precision::f32, arrays.inputs(), m.scalars, arrays.outputs(), n); },
       with(Executor::machine),
       with(Executor::strips),
   });
   // A call for one element: what an op on a number pays for its kernel.
   const bool is_short_enough = n > 1 || !executable.is_single || t[1].ns <= 20;
   const bool passes = is_short_enough && t[1].ratio <= budget(n);
-  std::printf("%-20s %8zu %10.4f %8.2f %8.2f %8.2f%s\n", name.c_str(), n, t[0].ns / static_cast<double>(n), t[1].ratio,
-              t[2].ratio, t[3].ratio, passes ? "" : "  over budget");
+  std::printf("%-20s %8zu %10.4f %8.2f %8.2f %8.2f%s\n", m.name.c_str(), n, t[0].ns / static_cast<double>(n),
+              t[1].ratio, t[2].ratio, t[3].ratio, passes ? "" : "  over budget");
   std::fflush(stdout);
   return passes;
 }
@@ -119,16 +179,16 @@ int main(int count, char** arguments) {
   std::printf("%s\n%-20s %8s %10s %8s %8s %8s\n", tapegrad::kernels::instruction_set(), "", "elements", "hand, ns",
               "run", "machine", "strips");
   int misses = 0;
-  for (const Formula& formula : formulas()) {
+  for (const Formula& formula : formulas_to_measure()) {
     if (formula.name.find(only) == std::string::npos) continue;
     const auto* hand = loops;
     while (formula.name != hand->name) ++hand;
-    const unsigned all = (1U << formula.program.input_count()) - 1;
-    const Program gradient = differentiate(formula.program, all).program;
+    const Measured forward = forward_of(formula, hand->forward);
+    const Measured backward = backward_of(formula, hand->backward);
     for (const std::size_t n : {std::size_t{1}, std::size_t{64}, std::size_t{1000}, std::size_t{4096},
                                 std::size_t{65536}, std::size_t{1} << 20}) {
-      misses += !report(formula.name, formula.program, hand->forward, n);
-      if (hand->backward) misses += !report(formula.name + " backward", gradient, hand->backward, n);
+      misses += !report(forward, n);
+      misses += !report(backward, n);
     }
   }
   return checks && misses > 0 ? 1 : 0;

@@ -88,10 +88,41 @@ struct Mish {
   }
 };
 
+struct HardTanh {
+  TAPEGRAD_INLINE static F forward(F x) { return minimum(maximum(x, number(-1)), number(1)); }
+  TAPEGRAD_INLINE static F backward(F x, F g) { return select(maximum(x, -x) < number(1), g, number(0)); }
+};
+
+struct HardSigmoid {
+  TAPEGRAD_INLINE static F forward(F x) {
+    return minimum(maximum(fmadd(x, number(1.0 / 6), number(0.5)), number(0)), number(1));
+  }
+  TAPEGRAD_INLINE static F backward(F x, F g) {
+    return select(maximum(x, -x) < number(3), g * number(1.0 / 6), number(0));
+  }
+};
+
 struct HardSwish {
   TAPEGRAD_INLINE static F forward(F x) {
     return x * minimum(maximum(x + number(3), number(0)), number(6)) * number(1.0 / 6);
   }
+  TAPEGRAD_INLINE static F backward(F x, F g) {
+    const F inside = g * fmadd(x, number(1.0 / 3), number(0.5));
+    return select(x <= number(-3), number(0), select(x >= number(3), g, inside));
+  }
+};
+
+struct Selu {
+  static constexpr double scale = 1.0507009873554805, alpha = 1.6732632423543772;
+  TAPEGRAD_INLINE static F forward(F x) { return number(scale) * positive(x, x, number(alpha) * math::expm1(x)); }
+  TAPEGRAD_INLINE static F backward(F x, F g) {
+    return g * positive(x, number(scale), number(scale * alpha) * math::exp(x));
+  }
+};
+
+struct LogSigmoid {
+  TAPEGRAD_INLINE static F forward(F x) { return -math::softplus(-x); }
+  TAPEGRAD_INLINE static F backward(F x, F g) { return g * math::sigmoid(-x); }
 };
 
 // ---- loops ----
@@ -168,7 +199,11 @@ constexpr bench::HandFused formulas[] = {
     {"gelu_tanh", forward<GeluTanh>, backward<GeluTanh>},
     {"softplus", forward<Softplus>, backward<Softplus>},
     {"mish", forward<Mish>, backward<Mish>},
-    {"hardswish", forward<HardSwish>, nullptr},
+    {"hardtanh", forward<HardTanh>, backward<HardTanh>},
+    {"hardsigmoid", forward<HardSigmoid>, backward<HardSigmoid>},
+    {"hardswish", forward<HardSwish>, backward<HardSwish>},
+    {"selu", forward<Selu>, backward<Selu>},
+    {"log_sigmoid", forward<LogSigmoid>, backward<LogSigmoid>},
     {"cell", cell_forward, cell_backward},
     {},
 };
