@@ -39,7 +39,7 @@ check_paths() {
 }
 
 steps_of_run() {
-  step "packages" require g++ meson ninja-build pkg-config libxsimd-dev catch2 python3 binutils clang-16 clang-format-16
+  step "packages" require g++ meson ninja-build pkg-config libxsimd-dev catch2 python3 binutils graphviz clang-16 clang-format-16
   step "format" check_format
   step "paths" check_paths
   step "check, warnings as errors" check_with_warnings_as_errors

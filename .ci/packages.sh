@@ -39,6 +39,7 @@ missing_packages() {
       libxsimd-dev) has_library xsimd ;;
       catch2) has_library catch2 catch2-with-main ;;
       binutils) has nm ;;
+      graphviz) has dot ;;
       clang-[0-9]*) has "${package/clang-/clang++-}" ;;
       *) has "$package" ;;
     esac || printf '%s\n' "$package"

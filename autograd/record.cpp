@@ -36,6 +36,7 @@ struct RecordOwner {
     ::operator delete(record.entries, std::align_val_t(64));
     ::operator delete(record.shapes, std::align_val_t(64));
     ::operator delete(record.slots, std::align_val_t(64));
+    ::operator delete(record.walked, std::align_val_t(64));
     record = Record{};
   }
 };
@@ -101,6 +102,22 @@ void open_record(bool keep_values) {
   record.plain_limit = 0;  // the first entry finds it
 }
 
+void start_values() {
+  Values& values = owner().values;
+  values.outputs.resize(record.size);
+  values.gradients.resize(record.size);
+  record.values = &values;
+  record.plain_limit = 0;
+}
+
+void stop_values() noexcept {
+  Values& values = owner().values;
+  values.outputs.clear();
+  values.gradients.clear();
+  record.values = nullptr;
+  record.plain_limit = 0;  // the next entry finds it
+}
+
 void Record::clear() noexcept {
   for (std::uint32_t i = size; i-- > 1;) {  // parameters after what saved them
     const Entry& e = entries[i];
@@ -110,11 +127,9 @@ void Record::clear() noexcept {
   RecordOwner& o = owner();
   o.parameters.clear();
   o.layers.clear();
-  o.values.outputs.clear();
-  o.values.gradients.clear();
-  values = nullptr;
   size = 1;
   shapes_size = 1;
+  walked_size = 0;
   LiveGenerations& l = live();
   const std::lock_guard lock(l.mutex);
   std::erase(l.open, generation);
@@ -373,6 +388,14 @@ void mark_between(std::uint32_t from, std::uint32_t first, std::uint32_t last, s
     const unsigned inputs = marked_inputs(record.entries[i], first, slots);
     if (inputs) slots[i - first] |= needed_flag | inputs << inputs_shift;
   }
+}
+
+void cover_walked(std::uint32_t last) {
+  Record& r = record;
+  if (last < r.walked_size) return;
+  if (last >= r.walked_capacity) grow(r.walked, r.walked_size, r.walked_capacity, last + 1);
+  std::memset(r.walked + r.walked_size, 0, last + 1 - r.walked_size);
+  r.walked_size = last + 1;
 }
 
 void keep_gradient(std::uint32_t i, Block* gradient) { record.values->gradients[i] = Tensor::share(gradient); }

@@ -40,6 +40,12 @@ struct Values {
 };
 
 void open_record(bool keep_values);
+// Keeps values from here on, for an inner tape; what is older has none.
+void start_values();
+void stop_values() noexcept;
+// Makes room for the marks of a walk from entry `last`.
+void cover_walked(std::uint32_t last);
+inline bool was_walked(std::uint32_t i) { return i < record.walked_size && record.walked[i]; }
 void make_constant(std::uint32_t i) noexcept;
 void keep_gradient(std::uint32_t i, Block* gradient);
 std::uint32_t find_parameter(Block* block);

@@ -1,6 +1,8 @@
 #include "autograd/tape.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstring>
 
 #include "autograd/create.h"
 #include "autograd/ops/pointwise.h"
@@ -31,17 +33,33 @@ Tensor alias_of(const Tensor& x) {
 
 // ---- the scope ----
 
-Tape::Tape(TapeOptions options, SourceLocation at) : enclosing_(record.recording), options_(options), opened_at_(at) {
+Tape::Tape(TapeOptions options, SourceLocation at)
+    : enclosing_(record.recording),
+      older_(record.innermost),
+      keeps_values_(options.persistent && !record.values),
+      options_(options),
+      opened_at_(at) {
   if (!record.outermost) {
-    detail::open_record(options.persistent);
+    detail::open_record(keeps_values_);
     record.outermost = this;
+  } else if (keeps_values_) {
+    detail::start_values();
   }
   begin_ = record.size;
+  record.innermost = this;
   record.recording = this;
 }
 
 Tape::~Tape() {
-  record.recording = enclosing_;
+  if (!is_open(this)) return;  // it was ended with a tape around it
+  end_younger(this);
+  end();
+}
+
+void Tape::end() noexcept {
+  record.innermost = older_;
+  if (record.recording == this) record.recording = enclosing_;
+  if (keeps_values_) detail::stop_values();
   if (record.outermost == this) {
     record.clear();
     record.outermost = nullptr;
@@ -49,10 +67,42 @@ Tape::~Tape() {
     // Opened while recording was paused: nobody may walk these entries any more.
     for (std::uint32_t i = begin_; i < record.size; ++i) detail::make_constant(i);
   }
+  begin_ = ended;
+}
+
+// Null stands for the state without a tape.
+bool Tape::is_open(const Tape* tape) noexcept {
+  const Tape* t = record.innermost;
+  while (t != tape && t) t = t->older_;
+  return t == tape;
+}
+
+// What ends around a tape that is still open takes it along: left open, it would record into nothing. Nothing is
+// thrown, and nothing allocated, since destructors come here.
+void Tape::end_younger(const Tape* tape) noexcept {
+  while (record.innermost != tape) {
+    Tape& younger = *record.innermost;
+    const char* const path = younger.opened_at_.file_name();
+    const char* const slash = std::strrchr(path, '/');
+    std::fprintf(stderr,
+                 "tapegrad: the tape opened at %s:%u was still open when the scope around it ended; it ends too\n",
+                 slash ? slash + 1 : path, static_cast<unsigned>(younger.opened_at_.line()));
+    younger.end();
+  }
+}
+
+// Tapes that were opened in the pause are still open, or one from before it has ended.
+void Tape::Pause::restore_nesting() noexcept {
+  if (is_open(innermost_)) {
+    end_younger(innermost_);
+  } else if (!is_open(recording_)) {
+    recording_ = record.innermost;
+  }
 }
 
 void Tape::watch(Tensor& x, SourceLocation at) {
   if (!x.defined()) fail("watch: the tensor is empty (default-constructed)", at);
+  if (begin_ == ended) fail("watch: this tape has ended with the scope around it", at);
   if (!is_floating(x.dtype())) fail("watch: " + describe(x) + " has no gradient", at, "convert it with to(f32)");
   const std::uint32_t i = record.index(x.block(), at);
   if (i >= begin_) return;
@@ -215,6 +265,7 @@ std::uint32_t Tape::index_of_target(Block* block) const {
 
 void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& options) {
   const Tensor& result = y.tensor();
+  if (begin_ == ended) fail("gradient: this tape has ended with the scope around it", y.at());
   if (!result.defined()) fail("gradient: the result is an empty handle", y.at());
   for (const Target& t : targets) {
     if (!t.block) fail("gradient: what the gradient is wanted for is an empty handle", y.at());
@@ -279,6 +330,7 @@ void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& 
 void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std::uint32_t base, const Tensor& seed) {
   const auto slot = [&](std::uint32_t i) -> std::uint64_t& { return record.slots[base + i - first]; };
   const bool keep = enclosing_ || options_.persistent;
+  detail::cover_walked(last);
   put_gradient(slot(last), seed.defined() ? seed : ones(y.tensor().shape(), y.tensor().dtype()));
   record.inherit_line = true;
 
@@ -292,6 +344,7 @@ void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std:
   for (std::uint32_t i = last; i >= first; --i) {
     Block* arrived = gradient_in(slot(i));
     if (!arrived) continue;
+    record.walked[i] = 1;
     if (record.values) detail::keep_gradient(i, arrived);
     const Entry& entry = record.entries[i];
     if (i < begin_ || !entry.op->vjp) continue;

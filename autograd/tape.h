@@ -108,7 +108,10 @@ struct Record {
   std::uint32_t recorded_layer;  // ... of the last entry
   bool has_layers;
   std::uint64_t rule_calls;
-  Values* values;  // outputs and gradients for printing; only of a persistent tape
+  Values* values;        // outputs and gradients for printing; only while a persistent tape is open
+  Tape* innermost;       // ... that is open, also when recording is paused
+  std::uint8_t* walked;  // one per entry: a walk has passed it. Behind walked_size: none has
+  std::uint32_t walked_size, walked_capacity;
 
   /// The tensor's index on this record; 0: a constant. A parameter is entered at its first use.
   std::uint32_t index(Block* block, SourceLocation at) {
@@ -237,7 +240,9 @@ struct TapeStatistics {
   std::uint64_t rule_calls = 0;  ///< on this thread, since it started
 };
 
-/// A scope in which ops are recorded. It ends with the scope; tapes nest strictly and belong to their thread.
+/// A scope in which ops are recorded. It ends with the scope; tapes nest strictly and belong to their thread. One that
+/// is still open when the tape or pause around it ends is ended with it and says so on standard error: it records no
+/// more, and gradient() and watch() throw.
 class Tape {
  public:
   explicit Tape(TapeOptions options = {}, SourceLocation at = SourceLocation::current());
@@ -265,24 +270,32 @@ class Tape {
   }
 
   /// The list as a table: index, op, result, inputs, value, gradient, layer and line. Values and gradients are those of
-  /// a persistent tape; before a walk the gradient reads "not walked".
+  /// a persistent tape; without one the gradient column reads "walked", or "released" when the walk has let go of what
+  /// the entry saved. Before a walk it reads "not walked". The last line has the totals of statistics().
   void print(std::ostream& out) const;
   /// The list as a graph in Graphviz's DOT language, to a stream or a file. Throws when the file cannot be written.
   void dot(std::ostream& out) const;
   void dot(const std::string& file, SourceLocation at = SourceLocation::current()) const;
   TapeStatistics statistics() const;
-  std::size_t size() const { return detail::record.size - begin_; }
+  std::size_t size() const { return begin_ == ended ? 0 : detail::record.size - begin_; }
 
   /// Nothing is recorded on this thread while it lives: metrics, averages of weights, finite differences.
   class Pause {
    public:
-    Pause() : recording_(std::exchange(detail::record.recording, nullptr)) {}
-    ~Pause() { detail::record.recording = recording_; }
+    Pause() : recording_(std::exchange(detail::record.recording, nullptr)), innermost_(detail::record.innermost) {}
+    ~Pause() {
+      if (detail::record.innermost != innermost_) [[unlikely]]
+        restore_nesting();
+      detail::record.recording = recording_;
+    }
     Pause(const Pause&) = delete;
     Pause& operator=(const Pause&) = delete;
 
    private:
+    void restore_nesting() noexcept;
+
     Tape* recording_;
+    Tape* innermost_;
   };
 
  private:
@@ -292,6 +305,10 @@ class Tape {
     Tensor gradient;
   };
   friend struct detail::Record;
+  static constexpr std::uint32_t ended = ~0u;  // as begin_
+  static bool is_open(const Tape* tape) noexcept;
+  static void end_younger(const Tape* tape) noexcept;
+  void end() noexcept;
   Gradients gradient(Arg y, detail::ParameterList parameters, const GradientOptions& options);
   void walk(const Arg& y, std::span<Target> targets, const GradientOptions& options);
   void walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std::uint32_t base, const Tensor& seed);
@@ -300,6 +317,8 @@ class Tape {
 
   std::uint32_t begin_;
   Tape* enclosing_;  // the tape that recorded when this one was opened
+  Tape* older_;      // ... and the innermost one then
+  bool keeps_values_;
   TapeOptions options_;
   SourceLocation opened_at_;
 };

@@ -62,11 +62,9 @@ std::string name_of_entry(std::uint32_t i) {
 }
 
 std::string gradient_of(std::uint32_t i) {
-  if (record.values) {
-    const Tensor& g = record.values->gradients[i];
-    return g.defined() ? brief(g) : "not walked";
-  }
-  return detail::was_released(record.entries[i]) ? "released" : "not walked";
+  if (record.values && record.values->gradients[i].defined()) return brief(record.values->gradients[i]);
+  if (detail::was_released(record.entries[i])) return "released";
+  return detail::was_walked(i) ? "walked" : "not walked";
 }
 
 void print_table(std::ostream& out, const std::vector<std::vector<std::string>>& rows) {
@@ -109,6 +107,8 @@ void Tape::print(std::ostream& out) const {
   if (!record.values) rows.front()[4] = "";
   if (!any_name) rows.front()[6] = "";
   print_table(out, rows);
+  const TapeStatistics s = statistics();
+  out << s.entries << (s.entries == 1 ? " entry, " : " entries, ") << s.saved_bytes << " bytes saved\n";
 }
 
 void Tape::dot(std::ostream& out) const {

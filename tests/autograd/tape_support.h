@@ -1,6 +1,9 @@
 #pragma once
 // What the tests of the tape share: a fixture that sees what a test leaves behind, messages, and finite differences.
+#include <unistd.h>
+
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -24,8 +27,8 @@ using namespace tapegrad;
 /// Nothing is recorded on this thread, and nothing of an earlier tape is left.
 inline bool record_is_empty() {
   const detail::Record& r = detail::record;
-  return !r.outermost && !r.recording && r.generation == 0 && r.size <= 1 && r.slots_size == 0 && r.layer == 0 &&
-         !r.inherit_line && !r.values;
+  return !r.outermost && !r.innermost && !r.recording && r.generation == 0 && r.size <= 1 && r.slots_size == 0 &&
+         r.walked_size == 0 && r.layer == 0 && !r.inherit_line && !r.values;
 }
 
 /// The fixture of every test here: a test must leave the thread's record as it found it.
@@ -43,6 +46,25 @@ std::string error_of(F&& f) {
     return e.what();
   }
   return "no error";
+}
+
+/// What f writes to standard error.
+template <class F>
+std::string standard_error_of(F&& f) {
+  std::fflush(stderr);
+  std::FILE* file = std::tmpfile();
+  REQUIRE(file);
+  const int saved = dup(2);
+  dup2(fileno(file), 2);
+  std::forward<F>(f)();
+  std::fflush(stderr);
+  dup2(saved, 2);
+  close(saved);
+  std::string text;
+  std::rewind(file);
+  for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) text += static_cast<char>(c);
+  std::fclose(file);
+  return text;
 }
 
 /// "test_tape.cpp:12", for a line of the calling test.

@@ -1,4 +1,6 @@
 // Identity of parameters under copies, assignments and moves; buffers; names.
+#include <atomic>
+#include <chrono>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -152,4 +154,27 @@ TEST_CASE("the nearest name is found, and none when nothing is similar") {
   CHECK(detail::nearest_name("hiden.weight", names) == "hidden.weight");
   CHECK(detail::nearest_name("hidden.bais", names) == "hidden.bias");
   CHECK(detail::nearest_name("zzzzzz", names).empty());
+}
+
+TEST_CASE("two threads that train one model with buffers: an error", "[threads]") {
+  const Buffer statistics(zeros({1 << 20}));  // large enough for two updates to meet
+  const Tensor batch = full({1 << 20}, 1.0f);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  std::atomic<bool> is_over{false};
+  const auto train = [&](std::string& message) {
+    while (!is_over && std::chrono::steady_clock::now() < end) {
+      message = error_of([&] { statistics.assign(batch); });
+      if (message != "no error") is_over = true;
+    }
+  };
+  std::string first, second;
+  std::thread other([&] { train(second); });
+  train(first);
+  other.join();
+  const std::string expected =
+      "Buffer::assign: two threads update the running statistics of one model, at here; copy the model per thread";
+  const bool is_reported = first == expected || second == expected;
+  CHECK(is_reported);
+  statistics.assign(zeros({1 << 20}));  // it can be written again
+  CHECK(values(statistics) == std::vector<float>(1 << 20, 0.0f));
 }

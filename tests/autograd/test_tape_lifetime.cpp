@@ -1,10 +1,17 @@
 // What lives how long: entries, saved tensors, handles that outlive their tape, and memory over many steps.
+#include <memory>
 #include <thread>
+#include <type_traits>
 
 #include "autograd/parameter.h"
 #include "tests/autograd/tape_support.h"
 
 namespace tape_test {
+
+static_assert(!std::is_copy_constructible_v<Tape> && !std::is_copy_assignable_v<Tape>);
+static_assert(!std::is_move_constructible_v<Tape> && !std::is_move_assignable_v<Tape>);
+static_assert(!std::is_copy_constructible_v<Tape::Pause> && !std::is_copy_assignable_v<Tape::Pause>);
+static_assert(!std::is_move_constructible_v<Tape::Pause> && !std::is_move_assignable_v<Tape::Pause>);
 
 TEST_CASE_METHOD(CleanRecord, "a tape that is never walked leaves nothing behind", "[tape][lifetime]") {
   const Parameter w(wave({64}, 1));
@@ -152,6 +159,91 @@ TEST_CASE_METHOD(CleanRecord, "a parameter of a paused inner tape that is gone d
   const Parameter other(wave({4}, 3));
   const Tensor y = sum(other * kept);
   CHECK(is_close(outer.gradient(y, std::vector<Tensor>{other})[0], kept));
+}
+
+namespace {
+
+std::string ended_early(int line, SourceLocation at = SourceLocation::current()) {
+  return "tapegrad: the tape opened at " + here(line, at) +
+         " was still open when the scope around it ended; it ends too\n";
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(CleanRecord, "an outer tape that ends first takes the inner ones along", "[tape][lifetime]") {
+  const Parameter w(wave({3}, 1));
+  auto outer = std::make_unique<Tape>();
+  const int line = __LINE__ + 1;
+  auto inner = std::unique_ptr<Tape>(new Tape{{.persistent = true}});
+  auto innermost = std::unique_ptr<Tape>(new Tape);
+  Tensor y = sum(square(w));
+  CHECK(standard_error_of([&] { outer.reset(); }) == ended_early(line + 1) + ended_early(line));
+  CHECK(record_is_empty());
+  CHECK(w.value().block()->references.load() == 1);
+
+  y = sum(square(w));
+  CHECK(y.block()->node.load() == 0);  // nothing records
+  Tensor x = wave({3}, 2);
+  CHECK(inner->size() == 0);
+  CHECK(inner->statistics().entries == 0);
+  const int use = __LINE__ + 1;
+  const std::string gradient_error = error_of([&] { inner->gradient(y, w); });
+  const std::string watch_error = error_of([&] { inner->watch(x); });
+  CHECK(gradient_error == "gradient: this tape has ended with the scope around it, at " + here(use));
+  CHECK(watch_error == "watch: this tape has ended with the scope around it, at " + here(use + 1));
+
+  Tape tape;  // which those that have ended leave alone
+  y = sum(square(w));
+  inner.reset();
+  CHECK(error_of([&] { innermost->gradient(y, w); }).find("has ended") != std::string::npos);
+  innermost.reset();
+  CHECK(is_close(tape.gradient(y, w), 2 * w));
+}
+
+TEST_CASE_METHOD(CleanRecord, "a tape in the middle ends before the one inside it", "[tape][lifetime]") {
+  const Parameter w(wave({3}, 1));
+  Tape outer;
+  auto middle = std::make_unique<Tape>();
+  const int line = __LINE__ + 1;
+  const auto inner = std::unique_ptr<Tape>(new Tape);
+  const Tensor y = sum(square(w));
+  CHECK(standard_error_of([&] { middle.reset(); }) == ended_early(line));
+  CHECK(detail::record.recording == &outer);
+  CHECK(is_close(outer.gradient(y, w), 2 * w));
+}
+
+TEST_CASE_METHOD(CleanRecord, "a tape that outlives the pause in which it was opened", "[tape][lifetime]") {
+  const Parameter w(wave({3}, 1));
+  Tape outer;
+  const Tensor h = square(w);
+  std::unique_ptr<Tape> inner;
+  auto pause = std::make_unique<Tape::Pause>();
+  const int line = __LINE__ + 1;
+  inner = std::unique_ptr<Tape>(new Tape);
+  const Tensor constant = square(w);
+  CHECK(standard_error_of([&] { pause.reset(); }) == ended_early(line));
+  CHECK(detail::record.recording == &outer);
+  const Tensor y = sum(h * constant);
+  inner.reset();  // takes nothing of what the outer tape has recorded since
+  CHECK(is_close(outer.gradient(y, w), 2 * w * square(w)));
+}
+
+TEST_CASE_METHOD(CleanRecord, "a tape that ends in a pause leaves its place to the one around it", "[tape][lifetime]") {
+  const Parameter w(wave({3}, 1));
+  {
+    auto tape = std::make_unique<Tape>();
+    const Tape::Pause pause;
+    tape.reset();
+  }
+  CHECK(record_is_empty());
+  Tape outer;
+  {
+    auto inner = std::make_unique<Tape>();
+    const Tape::Pause pause;
+    inner.reset();
+    CHECK(!detail::record.recording);
+  }
+  CHECK(is_close(outer.gradient(sum(square(w)), w), 2 * w));
 }
 
 TEST_CASE_METHOD(CleanRecord, "a held output across 20000 steps keeps the record small", "[tape][lifetime]") {

@@ -72,6 +72,33 @@ Tensor scale(Arg x, double factor, std::shared_ptr<int> owned = {}) {
   return apply<Scale>({.factor = factor, .owned = std::move(owned)}, x);
 }
 
+// ---- what a rule may save ----
+
+// tanh(x) + 1, whose slope 1 - tanh(x)^2 can be had from either.
+template <std::uint32_t reads>
+struct Saver {
+  static constexpr const char* name = "saver";
+  static constexpr const char* doc = "tanh(x) + 1";
+  using Attributes = NoAttributes;
+  static constexpr Uses uses = {reads};
+  static Shape shape(const Inputs& x, const Attributes&) { return x[0].shape(); }
+  static Tensor forward(const Inputs& x, Attributes&, const Shape&) {
+    return no_tape([&] { return tanh(x[0]) + 1.0; });
+  }
+  static void vjp(Walk& walk, const Attributes&, const Tensor& g) {
+    const auto from_input = [&] { return tanh(walk.input(0)); };
+    const auto from_output = [&] { return walk.output() - 1.0; };
+    if constexpr (reads == reads_output) {
+      walk.give(0, g * (1.0 - square(from_output())));
+    } else if constexpr (reads == reads_input(0)) {
+      walk.give(0, g * (1.0 - square(from_input())));
+    } else {
+      walk.give(0, g * (1.0 - from_input() * from_output()));
+    }
+  }
+  static std::vector<Sample<Attributes>> samples() { return {{{wave({3}, 1)}, {}}}; }
+};
+
 // ---- a rule with mistakes ----
 
 template <int mistake>
@@ -199,6 +226,56 @@ TEST_CASE_METHOD(CleanRecord, "an own op that reads input, output and attributes
   CHECK(is_close(grad(own)(x), grad(same)(x)));
   CHECK(is_close(grad(grad(own))(x), grad(grad(same))(x)));
   CHECK(is_close(grad(grad(grad(own)))(x), grad(grad(grad(same)))(x)));
+}
+
+namespace {
+
+template <std::uint32_t reads>
+void check_saver() {
+  const Function own = [](const Tensor& x) { return sum(apply<Saver<reads>>({}, Arg(x))); };
+  const Function same = [](const Tensor& x) { return sum(tanh(x) + 1.0); };
+  const Tensor point = scalar(0.3);
+  CHECK(is_close(grad(own)(point), grad(same)(point)));
+  CHECK(is_close(grad(grad(own))(point), grad(grad(same))(point)));
+
+  constexpr std::uint32_t input = reads & reads_input(0) ? 1 : 0;
+  constexpr std::uint32_t output = reads & reads_output ? 1 : 0;
+  for (const bool walks : {false, true}) {
+    for (const bool recorded : {false, true}) {
+      Tensor x = wave({4}, 1);
+      Tensor y;
+      {
+        const std::unique_ptr<Tape> outer(recorded ? new Tape : nullptr);
+        Tape tape;
+        tape.watch(x);
+        const std::uint32_t before = x.block()->references.load();
+        y = apply<Saver<reads>>({}, Arg(x));
+        CHECK(x.block()->references.load() == before + input);
+        CHECK(y.block()->references.load() == 1 + output);
+        CHECK(tape.statistics().saved_bytes == (input + output) * 32);
+        const Tensor slope = no_tape([&] { return 1.0 - square(tanh(x)); });
+        if (walks) CHECK(is_close(tape.gradient(sum(y), x), slope));
+        if (walks && !recorded) {
+          CHECK(x.block()->references.load() == before);
+          CHECK(y.block()->references.load() == 1);
+          CHECK(tape.statistics().saved_bytes == 0);
+        } else {
+          CHECK(x.block()->references.load() >= before + input);
+          CHECK(y.block()->references.load() >= 1 + output);
+        }
+      }
+      CHECK(x.block()->references.load() == 1);
+      CHECK(y.block()->references.load() == 1);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(CleanRecord, "own ops that save the input, the output, or both", "[tape][own-op]") {
+  check_saver<reads_input(0)>();
+  check_saver<reads_output>();
+  check_saver<reads_input(0) | reads_output>();
 }
 
 TEST_CASE_METHOD(CleanRecord, "attributes are destroyed once: without a walk, after one, and persistent",

@@ -1,4 +1,5 @@
 // 0-dim and empty tensors, broadcasting, and reductions.
+#include "autograd/parameter.h"
 #include "tests/autograd/tape_support.h"
 
 namespace tape_test {
@@ -95,6 +96,38 @@ TEST_CASE_METHOD(CleanRecord, "one tensor in both slots of an op, broadcast agai
   const Tensor outer = reshape(w, {3, 1}) * w;  // y[i, j] = w[i] w[j]
   const double total = values_of(sum(w.value()))[0];
   CHECK(is_close(tape.gradient(sum(outer), w), full({3}, 2 * total, f64)));
+}
+
+TEST_CASE_METHOD(CleanRecord, "one tensor twice in a formula of three that broadcasts it", "[tape][shapes]") {
+  const auto blend = pointwise("blend", [](auto a, auto b, auto c) { return a * tanh(b * c) + a * a * c; });
+  const auto check = [&](const Shape& small, const Shape& large) {
+    const std::vector<Tensor> at{wave(small, 0.7), wave(large, 1.3)};
+    const auto f = [&](const std::vector<Tensor>& x) { return sum(square(blend(x[0], x[0], x[1]))); };
+    const auto gradients = [&](const std::vector<Tensor>& inputs) {
+      Tape tape;
+      std::vector<Tensor> x = inputs;
+      for (Tensor& t : x) tape.watch(t);
+      return tape.gradient(f(x), x);
+    };
+    const auto slope = [&](const std::vector<Tensor>& inputs) {
+      const std::vector<Tensor> s = gradients(inputs);
+      return sum(s[0] * wave(small, 2.1)) + sum(s[1] * wave(large, 1.7));
+    };
+    const std::vector<Tensor> first = gradients(at);
+    Tape tape;
+    std::vector<Tensor> x = at;
+    for (Tensor& t : x) tape.watch(t);
+    const std::vector<Tensor> second = tape.gradient(slope(x), x);
+    const Tape::Pause pause;
+    for (std::size_t k = 0; k < 2; ++k) {
+      CHECK(is_close(first[k], numeric_gradient([&](const auto& v) { return f(v).item(); }, at, k), 1e-8));
+      CHECK(is_close(second[k], numeric_gradient([&](const auto& v) { return slope(v).item(); }, at, k), 1e-7));
+    }
+  };
+  check({3}, {2, 3});
+  check({2, 1}, {2, 3});
+  check({}, {2, 3});
+  check({2, 3}, {3});
 }
 
 TEST_CASE_METHOD(CleanRecord, "reductions with and without the reduced axes", "[tape][shapes]") {

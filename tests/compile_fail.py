@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compiles models that reflection must refuse, and checks what the compiler says about each.
+"""Compiles models that reflection must refuse and ops without one of their parts, and checks what the compiler says.
 
-usage: tests/nn/compile_fail.py COMPILER ROOT
+usage: tests/compile_fail.py COMPILER ROOT
 """
 import os
 import re
@@ -88,28 +88,77 @@ CASES = {
 }
 
 
+# The parts of a structured op: (how it is written, what the compiler must say without it).
+OP_PARTS = {
+    "name": (
+        "static constexpr const char* name = \"twice\";", "an op needs `static constexpr const char* name`"),
+    "doc": (
+        "static constexpr const char* doc = \"x + x\";", "an op needs `static constexpr const char* doc`"),
+    "Attributes": (
+        "using Attributes = NoAttributes;", "an op needs `using Attributes = NoAttributes;` or a struct"),
+    "uses": (
+        "static constexpr Uses uses = {reads_nothing};", "an op needs `static constexpr Uses uses = {...};`"),
+    "shape": (
+        "static Shape shape(const Inputs& x, const NoAttributes&) { return x[0].shape(); }",
+        "an op needs `static Shape shape(const Inputs&, const Attributes&)`"),
+    "forward": (
+        "static Tensor forward(const Inputs& x, NoAttributes&, const Shape&) { return x[0].clone(); }",
+        "an op needs `static Tensor forward(const Inputs&, Attributes&, const Shape&)`"),
+    "vjp": (
+        "static void vjp(Walk& walk, const NoAttributes&, const Tensor& g) { walk.give(0, g); }",
+        "an op needs `static void vjp(Walk&, const Attributes&, const Tensor& cotangent)`"),
+    "samples": (
+        "static std::vector<Sample<NoAttributes>> samples() { return {}; }",
+        "an op needs `static std::vector<Sample<Attributes>> samples()`"),
+}
+
+OP_PRELUDE = """
+#include "autograd/op.h"
+
+using namespace tapegrad;
+"""
+
+OP_CALL = "Tensor twice(Arg x) { return apply<Twice>({}, x); }\n"
+OP_LIST = "std::vector<OpDescription> list() { return describe_ops<Twice>(); }\n"
+
+
+def op_without(missing):
+    """A program with an op that lacks one part, and what the compiler must say."""
+    body = "\n".join(text for part, (text, _) in OP_PARTS.items() if part != missing)
+    # apply() takes the op's attributes: without them no call comes as far as the check.
+    use = OP_LIST if missing == "Attributes" else OP_CALL if missing else OP_CALL + OP_LIST
+    return OP_PRELUDE + "struct Twice {\n" + body + "\n};\n" + use, OP_PARTS[missing][1] if missing else None
+
+
 def compile_case(compiler, root, folder, source):
     path = os.path.join(folder, "case.cpp")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(PRELUDE + source + WALK)
+        file.write(source)
     command = [*compiler, "-std=c++20", "-fsyntax-only", "-I", root, path]
     result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     return result.returncode, result.stderr
 
 
+def is_our_own(error):
+    return "static assertion failed" in error or "static_assert failed" in error
+
+
 def main():
     compiler, root = sys.argv[1].split(), sys.argv[2]
+    # Of a model nothing but our own messages; an op's missing part is also missed by what uses it, after our message.
+    cases = [(name, PRELUDE + source + WALK, expected, False) for name, (source, expected) in CASES.items()]
+    for part in [None, *OP_PARTS]:
+        cases.append((f"an op without {part}" if part else "a whole op compiles", *op_without(part), True))
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, (source, expected) in CASES.items():
+        for name, source, expected, others_may_follow in cases:
             code, messages = compile_case(compiler, root, folder, source)
             if expected is None:
                 good = code == 0
             else:
-                # Nothing but our own messages: no noise of the machinery behind them.
                 errors = re.findall(r"error: (.*)", messages)
-                good = code != 0 and all("static assertion failed" in e or "static_assert failed" in e for e in errors)
-                good = good and expected in messages
+                ours = errors[:1] if others_may_follow else errors
+                good = code != 0 and all(is_our_own(e) for e in ours) and expected in "\n".join(ours)
             print(("ok      " if good else "FAILED  ") + name)
             if not good:
                 failures += 1
