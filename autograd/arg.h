@@ -64,4 +64,13 @@ class Arg {
   mutable Tensor materialized_;  // of a number
 };
 
+namespace detail {
+
+/// A function, or an object with one operator() that is no template. It may be asked whether it takes Args, which carry
+/// a line; the body of a generic lambda need not compile for them.
+template <class F>
+inline constexpr bool has_one_signature = std::is_pointer_v<F> || requires { &F::operator(); };
+
+}  // namespace detail
+
 }  // namespace tapegrad

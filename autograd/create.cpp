@@ -4,6 +4,8 @@
 #include <cmath>
 #include <sstream>
 
+#include "autograd/tape.h"
+
 namespace tapegrad {
 namespace {
 
@@ -113,6 +115,10 @@ const Tensor& tensor_of(const char* by, const Arg& a, const Arg& other) {
   return x;
 }
 
+void check_defined(const char* by, const Tensor& x, SourceLocation at) {
+  if (!x.defined()) detail::fail_op(by, "input 0 is an empty handle", at);
+}
+
 }  // namespace
 
 Tensor zeros(const Shape& shape, DType type) { return filled(shape, 0, type); }
@@ -123,9 +129,20 @@ Tensor full(const Shape& shape, double value, DType type, SourceLocation at) {
   return filled(shape, value, type);
 }
 
-Tensor zeros_like(const Tensor& x) { return filled(x.shape(), 0, x.dtype()); }
-Tensor ones_like(const Tensor& x) { return filled(x.shape(), 1, x.dtype()); }
-Tensor full_like(const Tensor& x, double value, SourceLocation at) { return full(x.shape(), value, x.dtype(), at); }
+Tensor zeros_like(const Tensor& x, SourceLocation at) {
+  check_defined("zeros_like", x, at);
+  return filled(x.shape(), 0, x.dtype());
+}
+
+Tensor ones_like(const Tensor& x, SourceLocation at) {
+  check_defined("ones_like", x, at);
+  return filled(x.shape(), 1, x.dtype());
+}
+
+Tensor full_like(const Tensor& x, double value, SourceLocation at) {
+  check_defined("full_like", x, at);
+  return full(x.shape(), value, x.dtype(), at);
+}
 
 Tensor arange(double start, double stop, double step, DType type, SourceLocation at) {
   if (step == 0) fail("arange: the step is 0", at);

@@ -9,9 +9,9 @@ Tensor ones(const Shape& shape, DType type = f32);
 /// Every element is `value`. Throws when an integer dtype cannot hold it.
 Tensor full(const Shape& shape, double value, DType type = f32, SourceLocation at = SourceLocation::current());
 
-/// Zeros (ones, `value`) with the shape and dtype of `x`.
-Tensor zeros_like(const Tensor& x);
-Tensor ones_like(const Tensor& x);
+/// Zeros (ones, `value`) with the shape and dtype of `x`. Throws for an empty handle.
+Tensor zeros_like(const Tensor& x, SourceLocation at = SourceLocation::current());
+Tensor ones_like(const Tensor& x, SourceLocation at = SourceLocation::current());
 Tensor full_like(const Tensor& x, double value, SourceLocation at = SourceLocation::current());
 
 /// start, start + step, ... before stop: max(0, ceil((stop - start) / step)) elements. Each is computed as

@@ -174,11 +174,11 @@ GradcheckReport run_gradcheck(const CheckProblem& problem, const GradcheckOption
 
 }  // namespace detail
 
-GradcheckReport gradcheck_op(const OpDescription& op, const GradcheckOptions& options) {
+GradcheckReport gradcheck_op(const OpDescription& op, const GradcheckOptions& options, SourceLocation at) {
   GradcheckReport report;
   for (std::size_t k = 0; k < op.samples.size(); ++k) {
     const OpSample& sample = op.samples[k];
-    GradcheckReport part = gradcheck(sample.apply, sample.inputs, options);
+    GradcheckReport part = gradcheck(sample.apply, sample.inputs, options, at);
     const std::string prefix = std::string(op.name) + " sample " + std::to_string(k) + ", ";
     for (auto& c : part.checked) c.name.insert(0, prefix);
     for (auto& e : part.worst) e.name.insert(0, prefix);

@@ -126,7 +126,7 @@ std::string to_string(const TaylorReport& report);
 namespace detail {
 
 GradcheckReport run_gradcheck(const CheckProblem& problem, const GradcheckOptions& options);
-TaylorReport run_taylor_test(const CheckProblem& problem, const TaylorOptions& options);
+TaylorReport run_taylor_test(const CheckProblem& problem, const TaylorOptions& options, SourceLocation at);
 
 }  // namespace detail
 
@@ -136,38 +136,44 @@ TaylorReport run_taylor_test(const CheckProblem& problem, const TaylorOptions& o
 /// that uses a model of its own is a function of its inputs only. Throws when a model cannot be copied, or what f
 /// throws.
 template <class F>
-GradcheckReport gradcheck(const F& f, const std::vector<Tensor>& inputs, const GradcheckOptions& options = {}) {
-  const detail::CheckedFunction<std::decay_t<const F>> function(f, inputs);
+GradcheckReport gradcheck(const F& f, const std::vector<Tensor>& inputs, const GradcheckOptions& options = {},
+                          SourceLocation at = SourceLocation::current()) {
+  const detail::CheckedFunction<std::decay_t<const F>> function(f, inputs, {"gradcheck", at});
   return detail::run_gradcheck(function.problem(), options);
 }
 template <class F>
-GradcheckReport gradcheck(const F& f, const Tensor& input, const GradcheckOptions& options = {}) {
-  return gradcheck(f, std::vector<Tensor>{input}, options);
+GradcheckReport gradcheck(const F& f, const Tensor& input, const GradcheckOptions& options = {},
+                          SourceLocation at = SourceLocation::current()) {
+  return gradcheck(f, std::vector<Tensor>{input}, options, at);
 }
+/// ... with the line that the first input carries.
 template <class F, class... Inputs>
-  requires(sizeof...(Inputs) > 1 && (std::is_convertible_v<const Inputs&, const Tensor&> && ...))
-GradcheckReport gradcheck(const F& f, const Inputs&... inputs) {
-  return gradcheck(f, std::vector<Tensor>{static_cast<const Tensor&>(inputs)...});
+  requires(sizeof...(Inputs) > 0 && (std::is_convertible_v<const Inputs&, const Tensor&> && ...))
+GradcheckReport gradcheck(const F& f, Arg first, const Inputs&... more) {
+  return gradcheck(f, std::vector<Tensor>{first.tensor(), static_cast<const Tensor&>(more)...}, {}, first.at());
 }
 
 /// Checks an op on all of its samples.
-GradcheckReport gradcheck_op(const OpDescription& op, const GradcheckOptions& options = {});
+GradcheckReport gradcheck_op(const OpDescription& op, const GradcheckOptions& options = {},
+                             SourceLocation at = SourceLocation::current());
 
 /// Checks a structured op of one's own: gradcheck<Outer>().
 template <class Op>
-GradcheckReport gradcheck(const GradcheckOptions& options = {}) {
-  return gradcheck_op(detail::describe_op<Op>(), options);
+GradcheckReport gradcheck(const GradcheckOptions& options = {}, SourceLocation at = SourceLocation::current()) {
+  return gradcheck_op(detail::describe_op<Op>(), options, at);
 }
 
 /// The Taylor test of f at x, for a random direction in all floating inputs and parameters.
 template <class F>
-TaylorReport taylor_test(const F& f, const std::vector<Tensor>& inputs, const TaylorOptions& options = {}) {
-  const detail::CheckedFunction<std::decay_t<const F>> function(f, inputs);
-  return detail::run_taylor_test(function.problem(), options);
+TaylorReport taylor_test(const F& f, const std::vector<Tensor>& inputs, const TaylorOptions& options = {},
+                         SourceLocation at = SourceLocation::current()) {
+  const detail::CheckedFunction<std::decay_t<const F>> function(f, inputs, {"taylor_test", at});
+  return detail::run_taylor_test(function.problem(), options, at);
 }
 template <class F>
-TaylorReport taylor_test(const F& f, const Tensor& x, const TaylorOptions& options = {}) {
-  return taylor_test(f, std::vector<Tensor>{x}, options);
+TaylorReport taylor_test(const F& f, const Tensor& x, const TaylorOptions& options = {},
+                         SourceLocation at = SourceLocation::current()) {
+  return taylor_test(f, std::vector<Tensor>{x}, options, at);
 }
 
 }  // namespace tapegrad

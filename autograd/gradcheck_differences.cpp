@@ -100,23 +100,25 @@ Tensor copy_with_layout(const Tensor& x, DType type) {
   return copy;
 }
 
-Tensor double_copy(const Tensor& x) {
-  if (!x.defined()) fail("gradcheck: an input is an empty handle", SourceLocation::current());
-  return copy_with_layout(x, is_floating(x.dtype()) ? f64 : x.dtype());
+Tensor double_copy(const Tensor& x) { return copy_with_layout(x, is_floating(x.dtype()) ? f64 : x.dtype()); }
+
+void check_input(const Tensor& x, CheckCall call) {
+  if (!x.defined()) fail(std::string(call.name) + ": an input is an empty handle", call.at);
 }
 
 std::string input_name(std::size_t k, std::size_t count) { return count == 1 ? "x" : "x" + std::to_string(k); }
 
-void fail_inputs(std::size_t count) {
-  fail("gradcheck: the function does not take " + std::to_string(count) + (count == 1 ? " tensor" : " tensors"),
-       SourceLocation::current(), "pass as many inputs as it has arguments");
+void fail_inputs(std::size_t count, CheckCall call) {
+  fail(std::string(call.name) + ": the function does not take " + std::to_string(count) +
+           (count == 1 ? " tensor" : " tensors"),
+       call.at, "pass as many inputs as it has arguments");
 }
 
-void check_not_shared(const ParameterList& originals, const Path& path, const Parameter& parameter) {
+void check_not_shared(const ParameterList& originals, const Path& path, const Parameter& parameter, CheckCall call) {
   for (const NamedBlock& original : originals) {
     if (original.block != parameter.value().block()) continue;
-    fail("gradcheck: a copy of the model shares \"" + std::string(path.text()) + "\" with it",
-         SourceLocation::current(), "std::shared_ptr copies a pointer, not the layer");
+    fail(std::string(call.name) + ": a copy of the model shares \"" + std::string(path.text()) + "\" with it", call.at,
+         "std::shared_ptr copies a pointer, not the layer");
   }
 }
 

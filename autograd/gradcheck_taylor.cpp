@@ -108,10 +108,10 @@ double curvature(const CheckProblem& problem, const TensorList& cotangents, cons
 
 }  // namespace
 
-TaylorReport run_taylor_test(const CheckProblem& problem, const TaylorOptions& options) {
+TaylorReport run_taylor_test(const CheckProblem& problem, const TaylorOptions& options, SourceLocation at) {
   const Tape::Pause pause;
   if (problem.variables.empty()) {
-    fail("taylor_test: there is nothing to differentiate: no input is floating", SourceLocation::current());
+    fail("taylor_test: there is nothing to differentiate: no input is floating", at);
   }
   const TensorList direction = unit_direction(problem, options.seed);
   const TensorList base = evaluate_problem(problem);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "autograd/tape.h"
+
 namespace tapegrad {
 namespace {
 
@@ -17,18 +19,25 @@ std::string join(std::span<const std::int64_t> sizes) {
   return text + "]";
 }
 
+bool has_too_many_elements(std::span<const std::int64_t> sizes) {
+  std::int64_t elements = 1;
+  for (std::int64_t size : sizes) {
+    // An axis of size 0 does not excuse the others: partial products are computed too.
+    if (__builtin_mul_overflow(elements, std::max<std::int64_t>(size, 1), &elements) || elements > max_elements) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void check_sizes(std::span<const std::int64_t> sizes, SourceLocation at) {
   if (sizes.size() > static_cast<std::size_t>(max_rank)) {
     fail("shape " + join(sizes) + " has " + std::to_string(sizes.size()) + " axes, at most 8 are possible", at);
   }
-  std::int64_t elements = 1;
   for (std::int64_t size : sizes) {
     if (size < 0) fail("shape " + join(sizes) + " has a negative size", at);
-    // An axis of size 0 does not excuse the others: partial products are computed too.
-    if (__builtin_mul_overflow(elements, std::max<std::int64_t>(size, 1), &elements) || elements > max_elements) {
-      fail("shape " + join(sizes) + " has too many elements", at);
-    }
   }
+  if (has_too_many_elements(sizes)) fail("shape " + join(sizes) + " has too many elements", at);
 }
 
 }  // namespace
@@ -67,23 +76,27 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b, SourceLoc
     if (size != 1) {
       const std::int64_t a_size = a_is_longer ? size : shorter[i];
       const std::int64_t b_size = a_is_longer ? shorter[i] : size;
-      fail(std::string(op) + ": shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast: axis " +
-               std::to_string(i - shorter.ndim()) + " has " + std::to_string(a_size) + " and " + std::to_string(b_size),
-           at, "sizes, counted from the last axis, must be equal or 1");
+      detail::fail_op(op,
+                      "shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast: axis " +
+                          std::to_string(i - shorter.ndim()) + " has " + std::to_string(a_size) + " and " +
+                          std::to_string(b_size),
+                      at, "sizes, counted from the last axis, must be equal or 1");
     }
     size = shorter[i];
   }
-  check_sizes({result.begin(), result.end()}, at);  // [2^40, 1] and [1, 2^40]
+  if (has_too_many_elements({result.begin(), result.end()})) {  // [2^40, 1] and [1, 2^40]
+    detail::fail_op(op, "shape " + to_string(result) + " has too many elements", at);
+  }
   return result;
 }
 
 int normalize_axis(const char* op, int axis, int ndim, SourceLocation at) {
   if (axis >= -ndim && axis < ndim) return axis < 0 ? axis + ndim : axis;
-  const std::string what = std::string(op) + ": axis " + std::to_string(axis) + " is out of range";
-  if (ndim == 0) fail(what, at, "a 0-dim tensor has no axes");
-  fail(what, at,
-       "a tensor of " + std::to_string(ndim) + (ndim == 1 ? " axis" : " axes") + " has axes " + std::to_string(-ndim) +
-           " to " + std::to_string(ndim - 1));
+  const std::string what = "axis " + std::to_string(axis) + " is out of range";
+  if (ndim == 0) detail::fail_op(op, what, at, "a 0-dim tensor has no axes");
+  detail::fail_op(op, what, at,
+                  "a tensor of " + std::to_string(ndim) + (ndim == 1 ? " axis" : " axes") + " has axes " +
+                      std::to_string(-ndim) + " to " + std::to_string(ndim - 1));
 }
 
 Axes::Axes(std::initializer_list<int> axes) : count_(static_cast<int>(axes.size())) {
@@ -94,13 +107,13 @@ Axes::Axes(std::initializer_list<int> axes) : count_(static_cast<int>(axes.size(
 unsigned Axes::mask(const char* op, int ndim, SourceLocation at) const {
   if (all_) return (1U << ndim) - 1;
   if (count_ > max_rank) {
-    fail(std::string(op) + ": " + std::to_string(count_) + " axes named, at most 8 are possible", at);
+    detail::fail_op(op, std::to_string(count_) + " axes named, at most 8 are possible", at);
   }
   unsigned chosen = 0;
   for (int i = 0; i < count_; ++i) {
     const int axis = normalize_axis(op, axis_[static_cast<std::size_t>(i)], ndim, at);
     const unsigned bit = 1U << axis;
-    if (chosen & bit) fail(std::string(op) + ": axis " + std::to_string(axis) + " is named twice", at);
+    if (chosen & bit) detail::fail_op(op, "axis " + std::to_string(axis) + " is named twice", at);
     chosen |= bit;
   }
   return chosen;

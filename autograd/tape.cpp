@@ -112,7 +112,11 @@ void Tape::watch(Tensor& x, SourceLocation at) {
   x = std::move(alias);
 }
 
-Tensor stop_gradient(Arg x) { return alias_of(x.tensor()); }
+Tensor stop_gradient(Arg x) {
+  const Tensor& tensor = x.tensor();
+  if (!tensor.defined()) detail::fail_op("stop_gradient", "input 0 is an empty handle", x.at());
+  return alias_of(tensor);
+}
 
 // ---- what a rule sees ----
 

@@ -330,7 +330,7 @@ auto no_tape(F&& f) {
   return std::forward<F>(f)();
 }
 
-/// The same elements as a constant: no gradient flows through it.
+/// The same elements as a constant: no gradient flows through it. Throws for an empty handle.
 Tensor stop_gradient(Arg x);
 
 }  // namespace tapegrad

@@ -70,6 +70,8 @@ class Tensor {
   /// A tensor has no truth value: compare, then reduce with item().
   explicit operator bool() const = delete;
 
+  /// Like ndim(), size(), shape(), strides() and is_contiguous() on the path of every op, and so not checked: ask
+  /// `defined()` first where a tensor may hold nothing.
   DType dtype() const { return block_->dtype(); }
   int ndim() const { return block_->ndim(); }
   /// The number of elements.

@@ -41,6 +41,8 @@ std::int64_t count_hits(const Tensor& logits, const Tensor& labels, SourceLocati
 }
 
 void check(const Tensor& logits, const Tensor& labels, SourceLocation at) {
+  if (!logits.defined()) fail("accuracy: the logits are an empty handle", at);
+  if (!labels.defined()) fail("accuracy: the labels are an empty handle", at);
   const auto got = [&] { return "logits " + describe(logits) + " and labels " + describe(labels); };
   if (!is_floating(logits.dtype()) || (labels.dtype() != i64 && labels.dtype() != i32)) {
     fail("accuracy: needs floating logits and integer labels, got " + got(), at);

@@ -13,8 +13,8 @@ struct Dataset {
   Tensor images;
   Tensor labels;
 
-  /// The number of examples.
-  std::int64_t size() const { return images.shape(0); }
+  /// The number of examples. Throws when there are no tensors.
+  std::int64_t size(SourceLocation at = SourceLocation::current()) const;
 };
 
 struct TrainTest {
@@ -60,7 +60,7 @@ TrainValidation hold_out(const Dataset& data, std::int64_t count, SourceLocation
 
 /// The share of examples whose largest logit is at the label: logits [..., classes] f32 or f64, labels [...] i64 or
 /// i32. The first of several equal logits counts; a row with a NaN is counted as wrong. Throws when the shapes do not
-/// fit, there is no example, or a label is not in [0, classes).
+/// fit, there is no example, a label is not in [0, classes), or one of the two is an empty handle.
 double accuracy(const Tensor& logits, const Tensor& labels, SourceLocation at = SourceLocation::current());
 
 }  // namespace tapegrad

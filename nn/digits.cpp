@@ -151,8 +151,14 @@ TrainTest load_digits(const DigitsOptions& options, SourceLocation at) {
   return {rows(all, index, train_count), rows(all, index + train_count, all.size() - train_count)};
 }
 
+std::int64_t Dataset::size(SourceLocation at) const {
+  if (!images.defined()) fail("Dataset::size: the data set holds no tensors", at);
+  return images.shape(0, at);
+}
+
 TrainValidation hold_out(const Dataset& data, std::int64_t count, SourceLocation at) {
-  const std::int64_t n = data.size();
+  if (!data.images.defined() || !data.labels.defined()) fail("hold_out: the data set holds no tensors", at);
+  const std::int64_t n = data.size(at);
   if (count < 1 || count >= n) {
     fail("hold_out: cannot cut " + std::to_string(count) + " of " + std::to_string(n) + " examples off", at);
   }

@@ -83,6 +83,15 @@ class StateGuard {
   std::vector<Saved> buffers_;
 };
 
+/// model(x), such that errors name the line `at` where the model's own code does not stand in between.
+template <class Model>
+Tensor call_at(const Model& model, const Tensor& x, SourceLocation at) {
+  if constexpr (has_one_signature<Model>) {
+    if constexpr (std::is_invocable_v<const Model&, Arg>) return model(Arg(x, at));
+  }
+  return model(x);
+}
+
 }  // namespace detail
 
 namespace nn {
@@ -90,13 +99,14 @@ namespace nn {
 /// Runs the model on that input, outside of any tape, and describes what ran. Buffers, the mode and the random state
 /// are afterwards as they were.
 template <class Model>
-Summary summary(const Model& model, const Tensor& input) {
+Summary summary(const Model& model, const Tensor& input, SourceLocation at = SourceLocation::current()) {
+  if (!input.defined()) fail("nn::summary: the input is an empty handle", at);
   const Tape::Pause pause;
   detail::StateGuard guard;
   detail::walk_model(model, guard);
   detail::SummaryBuilder builder;
   detail::walk_model(model, builder);
-  const Tensor output = model(input);
+  const Tensor output = detail::call_at(model, input, at);
   return std::move(builder).finish(detail::type_name<Model>(), input, output);
 }
 
@@ -106,8 +116,9 @@ struct SummaryOptions {
 
 /// ... on zeros of that shape: `std::cout << nn::summary(net, {64, 8, 8, 1});`
 template <class Model>
-Summary summary(const Model& model, const Shape& input, SummaryOptions options = {}) {
-  return summary(model, zeros(input, options.dtype));
+Summary summary(const Model& model, const Shape& input, SummaryOptions options = {},
+                SourceLocation at = SourceLocation::current()) {
+  return summary(model, zeros(input, options.dtype), at);
 }
 
 }  // namespace nn

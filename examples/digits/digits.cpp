@@ -20,6 +20,7 @@ struct DigitNet {
 
 constexpr int epochs = 60;
 constexpr std::array<std::uint64_t, 3> seeds = {1, 2, 3};
+constexpr double lowest_median = 0.96;  // of the shuffled split
 
 DigitNet train(const Dataset& data, std::uint64_t seed, Progress& progress) {
   random::seed(seed);
@@ -112,6 +113,15 @@ int main(int count, char** arguments) {
   report("  shuffled split ", shuffled);
   report("  split by writer", by_writer);
 
-  std::cout << '\n' << gradcheck(shuffled.net, test_set.images.slice(0, 0, 4)) << '\n';
+  const GradcheckReport gradients = gradcheck(shuffled.net, test_set.images.slice(0, 0, 4));
+  std::cout << '\n' << gradients << '\n';
   show(shuffled.net, test_set, 5);
+
+  const bool is_accurate = shuffled.median() >= lowest_median;
+  if (!gradients) std::cerr << "digits: the gradient check did not pass\n";
+  if (!is_accurate) {
+    std::cerr << "digits: the median test accuracy of the shuffled split is " << shuffled.median() << ", below "
+              << lowest_median << '\n';
+  }
+  return gradients && is_accurate ? 0 : 1;
 }

@@ -12,6 +12,21 @@ using namespace tapegrad;
 using namespace tapegrad::tests;
 using Verdict = GradcheckReport::Verdict;
 
+namespace {
+
+struct WithEmptySample {
+  using Attributes = NoAttributes;
+  static constexpr const char* name = "with_empty_sample";
+  static constexpr const char* doc = "x";
+  static constexpr Uses uses = {};
+  static Shape shape(const Inputs& x, const Attributes&) { return x[0].shape(); }
+  static Tensor forward(const Inputs& x, Attributes&, const Shape&) { return x[0]; }
+  static void vjp(Walk& w, const Attributes&, const Tensor& g) { w.give(0, g); }
+  static std::vector<Sample<Attributes>> samples() { return {{{Tensor()}}}; }
+};
+
+}  // namespace
+
 // ---- what is right ----
 
 TEST_CASE("gradcheck passes right gradients of first and second order", "[gradcheck]") {
@@ -40,8 +55,37 @@ TEST_CASE("gradcheck takes functions in every form", "[gradcheck]") {
   CHECK(gradcheck(std::function<Tensor(const Tensor&)>([](const Tensor& t) { return t / 3; }), x));
   const auto swish = pointwise("swish", [](auto t) { return t * sigmoid(t); });
   CHECK(gradcheck(swish, {x}, {.second_order = true}));
+}
+
+TEST_CASE("gradcheck names the line of its call when it does not understand it", "[gradcheck]") {
+  const Tensor x = draw({2, 3});
+  const Parameter p(draw({2, 3}));
+  const Tensor nothing;
   const auto two = [](Arg a, Arg b) { return a + b; };
-  CHECK(error_of([&] { gradcheck(two, x); }).find("the function does not take 1 tensor") != std::string::npos);
+  const std::string hint = "; pass as many inputs as it has arguments";
+  const std::string one_tensor = "gradcheck: the function does not take 1 tensor, at here" + hint;
+  CHECK(error_of([&] { gradcheck(two, x); }) == one_tensor);
+  CHECK(error_of([&] { gradcheck(two, p); }) == one_tensor);
+  CHECK(error_of([&] { gradcheck(two, {x}); }) == one_tensor);
+  CHECK(error_of([&] { gradcheck(two, x, {.mode = CheckMode::slow}); }) == one_tensor);
+  CHECK(error_of([&] { gradcheck(two, x, x, x); }) ==
+        "gradcheck: the function does not take 3 tensors, at here" + hint);
+  CHECK(error_of([&] { gradcheck(two, p, x, p); }) ==
+        "gradcheck: the function does not take 3 tensors, at here" + hint);
+  CHECK(error_of([&] { gradcheck(relu, nothing); }) == "gradcheck: an input is an empty handle, at here");
+  CHECK(error_of([&] { gradcheck(two, x, nothing); }) == "gradcheck: an input is an empty handle, at here");
+  CHECK(error_of([&] { gradcheck(two, nothing, x); }) == "gradcheck: an input is an empty handle, at here");
+  CHECK(error_of([&] { gradcheck(relu, std::vector<Tensor>{nothing}); }) ==
+        "gradcheck: an input is an empty handle, at here");
+  CHECK(error_of([] { gradcheck<WithEmptySample>(); }) == "gradcheck: an input is an empty handle, at here");
+}
+
+TEST_CASE("gradcheck hands its line on to a function that takes Args", "[gradcheck]") {
+  const auto product = [](Arg a, Arg b) { return matmul(a, b); };
+  const std::string error = "matmul: inner dimensions differ: [2, 3] x [2, 3] (3 and 2), at here";
+  const Tensor x = draw({2, 3});
+  CHECK(error_of([&] { gradcheck(product, x, x); }) == error);
+  CHECK(error_of([&] { gradcheck(product, {x, x}); }) == error);
 }
 
 TEST_CASE("gradcheck works in double on f32 inputs, and leaves integers alone", "[gradcheck]") {
@@ -144,8 +188,12 @@ TEST_CASE("gradcheck refuses a model whose copy shares parameters", "[gradcheck]
     Tensor operator()(Arg x) const { return (*layer)(x); }
   };
   const Shared model;
-  const std::string text = error_of([&] { gradcheck(model, draw({2, 3})); });
-  CHECK(text.find("a copy of the model shares \"layer.weight\" with it") != std::string::npos);
+  CHECK(
+      error_of([&] {
+        gradcheck(model, draw({2, 3}));
+      }) ==
+      "gradcheck: a copy of the model shares \"layer.weight\" with it, at here; std::shared_ptr copies a pointer, not "
+      "the layer");
 }
 
 // ---- causes ----

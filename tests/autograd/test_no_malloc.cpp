@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
-#include <numeric>
+#include <thread>
 
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/diagonal.h"
@@ -200,11 +200,25 @@ TEST_CASE("no heap allocation from the third step on: SGD with momentum and clip
 
 namespace {
 
+// Each thread computes a step by itself, whatever the system does later: it then holds the buffers of every product.
+void warm_up_threads(const Task& task, std::int64_t size) {
+  const Tensor images = task.images.slice(0, 0, size).clone();
+  const Tensor labels = task.labels.slice(0, 0, size).clone();
+  std::atomic<int> arrived{0};
+  parallel_for(num_threads(), [&](std::int64_t) {
+    ++arrived;
+    while (arrived < num_threads()) std::this_thread::yield();
+    Tape tape;
+    tape.gradient(cross_entropy(task.net(images), labels), task.net);
+  });
+}
+
 std::vector<long> large_steps(int threads, std::int64_t size) {
   const int before = num_threads();
   set_num_threads(threads);
   Task task(2048, 784, 256);
   optim::AdamW adam{task.net, {.lr = 1e-3}};
+  if (threads > 1) warm_up_threads(task, size);
   std::vector<long> counts = late_allocations(task, size, [&](Gradients& g) {
     optim::clip_norm(g, 0.5);
     adam.step(g);
@@ -221,11 +235,9 @@ TEST_CASE("no heap allocation from the third step on: large blocks", "[tape][mal
 }
 
 TEST_CASE("no heap allocation from the third step on: two threads", "[tape][malloc]") {
-  // When the worker takes its first pieces is up to the system. It then makes buffers for the operands of a product,
-  // once for each of the three products of a layer.
   const std::vector<long> counts = large_steps(2, 128);
   REQUIRE(counts.size() > 40);
-  CHECK(std::accumulate(counts.begin(), counts.end(), 0L) <= 6);
+  CHECK(counts == std::vector<long>(counts.size(), 0));
 }
 
 TEST_CASE("no heap allocation from the third step on: a gradient penalty by a nested tape", "[tape][malloc]") {

@@ -228,6 +228,44 @@ TEST_CASE_METHOD(CleanRecord, "an error inside a layer names it and the line of 
   CHECK(error.find(", in blocks.2.hidden, at " + here(line)) != std::string::npos);
 }
 
+TEST_CASE_METHOD(CleanRecord,
+                 "errors of shapes, axes and empty handles inside a layer name it and the line of its call",
+                 "[tape][errors]") {
+  const auto layer = [](Arg x, auto&& f) {
+    const detail::LayerScope scope(detail::intern("blocks.1"), x.at());
+    return f(x.tensor());
+  };
+  const Tensor x = wave({2, 3}, 1);
+  const int line = __LINE__ + 1;
+  const auto error = [&](auto&& f) { return error_of([&] { layer(x, f); }); };
+  const std::string place = ", in blocks.1, at " + here(line);
+
+  CHECK(error([](const Tensor& t) { return t + wave({4}, 1); }) ==
+        "add: shapes [2, 3] and [4] do not broadcast: axis -1 has 3 and 4" + place +
+            "; sizes, counted from the last axis, must be equal or 1");
+  CHECK(error([](const Tensor& t) {
+          return expand(t.slice(0, 0, 1).slice(1, 0, 1), {1 << 30, 1}) + expand(wave({1}, 1), {1 << 30});
+        }) == "add: shape [1073741824, 1073741824] has too many elements" + place);
+  CHECK(error([](const Tensor& t) { return sum(t, {.axis = 2}); }) ==
+        "sum: axis 2 is out of range" + place + "; a tensor of 2 axes has axes -2 to 1");
+  CHECK(error([](const Tensor& t) { return sum(sum(t), {.axis = 0}); }) ==
+        "sum: axis 0 is out of range" + place + "; a 0-dim tensor has no axes");
+  CHECK(error([](const Tensor& t) { return sum(t, {.axis = {0, -2}}); }) == "sum: axis 0 is named twice" + place);
+  CHECK(error([](const Tensor& t) {
+          return sum(t, {.axis = {0, 1, 2, 3, 4, 5, 6, 7, 8}});
+        }) == "sum: 9 axes named, at most 8 are possible" + place);
+  CHECK(error([](const Tensor& t) { return t.slice(-3, 0, 1); }) ==
+        "slice: axis -3 is out of range" + place + "; a tensor of 2 axes has axes -2 to 1");
+  CHECK(error([](const Tensor&) { return stop_gradient(Tensor()); }) ==
+        "stop_gradient: input 0 is an empty handle" + place);
+  CHECK(error([](const Tensor&) { return zeros_like(Tensor()); }) == "zeros_like: input 0 is an empty handle" + place);
+}
+
+TEST_CASE_METHOD(CleanRecord, "stop_gradient of an empty handle names the line", "[tape][errors]") {
+  const int line = __LINE__ + 1;
+  CHECK(error_of([&] { stop_gradient(Tensor()); }) == "stop_gradient: input 0 is an empty handle, at " + here(line));
+}
+
 TEST_CASE_METHOD(CleanRecord, "a change to what a layer saved names the line of the layer's call", "[tape][errors]") {
   const Parameter w(wave({3}, 1));
   const auto layer = [&](Arg x) {

@@ -3,6 +3,7 @@
 
 #include "tests/autograd/gradcheck_support.h"
 #include "tests/catch.h"
+#include "tests/error_of.h"
 
 using namespace tapegrad;
 using namespace tapegrad::tests;
@@ -66,4 +67,16 @@ TEST_CASE("taylor_test of a model moves its parameters too", "[gradcheck]") {
   Net wrong;
   wrong.factor = 2;
   CHECK_FALSE(taylor_test(wrong, draw({2, 4}, 3, f32)));
+}
+
+TEST_CASE("taylor_test names the line of its call when it does not understand it", "[gradcheck]") {
+  const Tensor x = draw({3});
+  const auto two = [](Arg a, Arg b) { return a + b; };
+  CHECK(error_of([&] { taylor_test(relu, x.to(i64)); }) ==
+        "taylor_test: there is nothing to differentiate: no input is floating, at here");
+  CHECK(error_of([&] { taylor_test(relu, {x.to(i64)}); }) ==
+        "taylor_test: there is nothing to differentiate: no input is floating, at here");
+  CHECK(error_of([&] { taylor_test(relu, Tensor()); }) == "taylor_test: an input is an empty handle, at here");
+  CHECK(error_of([&] { taylor_test(two, x); }) ==
+        "taylor_test: the function does not take 1 tensor, at here; pass as many inputs as it has arguments");
 }

@@ -95,7 +95,7 @@ TEST_CASE("shapes broadcast from the last axis") {
         "sizes, counted from the last axis, must be equal or 1");
   CHECK(error_of([] {
           broadcast_shapes("add", {1LL << 40, 1}, {1LL << 40}, SourceLocation::current());
-        }) == "shape [1099511627776, 1099511627776] has too many elements, at here");
+        }) == "add: shape [1099511627776, 1099511627776] has too many elements, at here");
 }
 
 TEST_CASE("axes count from both ends") {
@@ -382,6 +382,10 @@ TEST_CASE("zeros, ones, full and eye") {
   CHECK(error_of([] { full({2}, not_a_number, i64); }) == "full: i64 cannot hold nan, at here");
   CHECK(error_of([] { full({2}, 2, boolean); }) == "full: boolean cannot hold 2, at here");
   CHECK(error_of([&] { full_like(zeros({1}, i32), 0.5); }) == "full: i32 cannot hold 0.5, at here");
+  const Tensor nothing;
+  CHECK(error_of([&] { zeros_like(nothing); }) == "zeros_like: input 0 is an empty handle, at here");
+  CHECK(error_of([&] { ones_like(nothing); }) == "ones_like: input 0 is an empty handle, at here");
+  CHECK(error_of([&] { full_like(nothing, 2); }) == "full_like: input 0 is an empty handle, at here");
   CHECK(error_of([] { zeros({2, -1}); }) == "shape [2, -1] has a negative size, at here");
   CHECK(error_of([] { eye(-1); }) == "shape [-1, -1] has a negative size, at here");
 }

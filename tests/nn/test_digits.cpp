@@ -111,6 +111,16 @@ TEST_CASE("hold_out cuts a validation part off") {
     CHECK(error_of([&] { hold_out(data, count, at); }, at) ==
           "hold_out: cannot cut " + std::to_string(count) + " of 24 examples off, at here");
   }
+  const Dataset without_labels{arange(3), Tensor()};
+  CHECK(error_of([] { hold_out(Dataset{}, 1); }) == "hold_out: the data set holds no tensors, at here");
+  CHECK(error_of([&] { hold_out(without_labels, 1); }) == "hold_out: the data set holds no tensors, at here");
+}
+
+TEST_CASE("a data set without tensors has no size") {
+  CHECK(Dataset{zeros({4, 2}), Tensor()}.size() == 4);
+  CHECK(error_of([] { Dataset{}.size(); }) == "Dataset::size: the data set holds no tensors, at here");
+  const Dataset scalar{zeros({}), zeros({})};
+  CHECK(error_of([&] { scalar.size(); }) == "shape: axis 0 is out of range, at here; a 0-dim tensor has no axes");
 }
 
 TEST_CASE("read_digits reads lines, with or without a newline at the end") {
@@ -205,6 +215,8 @@ TEST_CASE("accuracy refuses what does not fit") {
   const auto error = [&](const Tensor& x, const Tensor& labels) {
     return error_of([&] { accuracy(x, labels, at); }, at);
   };
+  CHECK(error(Tensor(), zeros({2}, i64)) == "accuracy: the logits are an empty handle, at here");
+  CHECK(error(logits, Tensor()) == "accuracy: the labels are an empty handle, at here");
   CHECK(error(logits, zeros({3}, i64)) ==
         "accuracy: needs logits [..., classes] and labels [...], got logits f32[2, 3] and labels i64[3], at here");
   CHECK(error(logits, zeros({2, 3}, i64)) ==

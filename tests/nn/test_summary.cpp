@@ -5,8 +5,10 @@
 #include "nn/sequential.h"
 #include "nn/summary.h"
 #include "tests/catch.h"
+#include "tests/error_of.h"
 
 using namespace tapegrad;
+using tapegrad::tests::error_of;
 
 namespace {
 
@@ -102,4 +104,20 @@ TEST_CASE("a layer that is called twice is shown with its first result, its para
   CHECK(summary.rows[0].output == "[6, 4]");
   CHECK(summary.output == "f32[2, 4]");
   CHECK(summary.parameters == 20);
+}
+
+TEST_CASE("a summary names the line of its call when the input does not fit") {
+  const nn::Dense layer{3, 2};
+  const std::string error =
+      "Dense: the last axis of x must have 3 features: x is f32[5, 4], the weight [out, in] is f32[2, 3], at here";
+  CHECK(error_of([&] { nn::summary(layer, {5, 4}); }) == error);
+  CHECK(error_of([&] { nn::summary(layer, zeros({5, 4})); }) == error);
+  CHECK(error_of([&] {
+          nn::summary(layer, {5, 3}, {.dtype = i64});
+        }) ==
+        "Dense: x is i64[5, 3] and the weight f32[2, 3], at here; convert the model with nn::to(net, f32), or x with "
+        ".to(f32)");
+  CHECK(error_of([&] { nn::summary(Net(), Shape{}); }) ==
+        "flatten: axis 1 is out of range, at here; a 0-dim tensor has no axes");
+  CHECK(error_of([&] { nn::summary(layer, Tensor()); }) == "nn::summary: the input is an empty handle, at here");
 }
