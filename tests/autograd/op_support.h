@@ -106,7 +106,7 @@ inline double second_order_error(const Function& f, const Tensors& at) {
   return gradient_error(gradient, all);
 }
 
-/// Every small sample of a family, at the first and second order.
+/// Every small sample of a family, at the first order; the smallest at the second one, too. (The wall has all of them.)
 inline void check_samples(const std::vector<OpDescription>& ops) {
   for (const OpDescription& op : ops) {
     CHECK_FALSE(op.samples.empty());
@@ -117,7 +117,7 @@ inline void check_samples(const std::vector<OpDescription>& ops) {
       if (size > 120 || !is_floating(sample.apply(sample.inputs).dtype())) continue;
       CAPTURE(op.name, s);
       CHECK(gradient_error(sample.apply, sample.inputs) < 1e-9);
-      CHECK(second_order_error(sample.apply, sample.inputs) < 1e-9);
+      if (size <= 30) CHECK(second_order_error(sample.apply, sample.inputs) < 1e-9);
     }
   }
 }
