@@ -94,7 +94,7 @@ Tensor cosine_embedding(Arg x, Arg y, Arg target, const CosineEmbeddingOptions& 
 struct TripletOptions {
   Reduction reduction = Reduction::mean;
   double margin = 1;
-  double p = 2;       ///< distances are (sum |d|^p)^(1/p); at least 1
+  double p = 2;       ///< distances are (sum |d|^p)^(1/p), or max |d| for infinity; at least 1
   double eps = 1e-6;  ///< added to every difference d
   bool swap = false;  ///< also measure from the positive to the negative, and take the smaller distance
 };
