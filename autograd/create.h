@@ -4,6 +4,7 @@
 
 namespace tapegrad {
 
+/// Every element is 0 (false); or 1 (true).
 Tensor zeros(const Shape& shape, DType type = f32);
 Tensor ones(const Shape& shape, DType type = f32);
 /// Every element is `value`. Throws when an integer dtype cannot hold it.
