@@ -421,8 +421,8 @@ TEST_CASE_METHOD(CleanRecord, "graphviz reads the graph", "[tape][print]") {
 TEST_CASE_METHOD(CleanRecord, "a file that cannot be written", "[tape][print]") {
   Tape tape;
   const int line = __LINE__ + 1;
-  CHECK(error_of([&] { tape.dot("/no/such/folder/tape.dot"); }) ==
-        "dot: cannot write /no/such/folder/tape.dot, at " + here(line));
+  const std::string message = error_of([&] { tape.dot("/no/such/folder/tape.dot"); });
+  CHECK(message == "dot: cannot write /no/such/folder/tape.dot, at " + here(line));
 }
 
 namespace {
