@@ -224,24 +224,37 @@ void Graph::grow() {
 
 // ---- Program ----
 
+// The order follows from the formula alone, not from the order in which its nodes were made: in `f(x) * g(x)`, that is
+// the compiler's choice.
 Program::Program(const Graph& graph, std::span<const int> outputs, int input_count) : input_count_(input_count) {
   std::vector<int> place(static_cast<std::size_t>(graph.size()), -1);
-  for (const int output : outputs) place[static_cast<std::size_t>(output)] = 0;
-  for (int i = graph.size() - 1; i >= 0; --i) {
-    if (place[static_cast<std::size_t>(i)] < 0) continue;
-    for (int k = 0; k < graph[i].operand_count(); ++k) place[static_cast<std::size_t>(graph[i].operands[k])] = 0;
-  }
-  for (int i = 0; i < graph.size(); ++i) {
-    if (place[static_cast<std::size_t>(i)] < 0) continue;
-    Node node = graph[i];
+  for (const int output : outputs) add_node(graph, output, place);
+  for (const int output : outputs) outputs_.push_back(place[static_cast<std::size_t>(output)]);
+}
+
+/// Appends a node behind all that it needs. No recursion: a formula may be a chain of any length.
+void Program::add_node(const Graph& graph, int last, std::vector<int>& place) {
+  std::vector<int> pending = {last};
+  while (!pending.empty()) {
+    const int current = pending.back();
+    Node node = graph[current];
+    bool is_ready = true;
     for (int k = 0; k < node.operand_count(); ++k) {
-      node.operands[k] = place[static_cast<std::size_t>(node.operands[k])];
+      int& operand = node.operands[k];
+      if (place[static_cast<std::size_t>(operand)] < 0) {
+        pending.push_back(operand);  // the last operand comes first
+        is_ready = false;
+      } else {
+        operand = place[static_cast<std::size_t>(operand)];
+      }
     }
+    if (!is_ready) continue;
+    pending.pop_back();
+    if (place[static_cast<std::size_t>(current)] >= 0) continue;
     if (node.kind == Node::Kind::input) reads_ |= 1U << node.operands[0];
-    place[static_cast<std::size_t>(i)] = static_cast<int>(nodes_.size());
+    place[static_cast<std::size_t>(current)] = static_cast<int>(nodes_.size());
     nodes_.push_back(node);
   }
-  for (const int output : outputs) outputs_.push_back(place[static_cast<std::size_t>(output)]);
 }
 
 // ---- symbols ----

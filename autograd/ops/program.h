@@ -68,6 +68,8 @@ class Program {
   const std::vector<int>& outputs() const { return outputs_; }
 
  private:
+  void add_node(const Graph& graph, int last, std::vector<int>& place);
+
   std::vector<Node> nodes_;
   std::vector<int> outputs_;
   int input_count_ = 0;
