@@ -15,22 +15,22 @@ concept Number = std::is_arithmetic_v<T>;
 /// typed: it takes the dtype of the tensor that it meets (an integer tensor that meets a fraction becomes f32).
 class Arg {
  public:
-  Arg(const Tensor& x, SourceLocation at = SourceLocation::current()) : tensor_(&x), at_(at), kind_(Kind::tensor) {}
+  Arg(const Tensor& x, SourceLocation at = SourceLocation::current()) : tensor_(&x), kind_(Kind::tensor), at_(at) {}
   /// An expiring tensor: the op may write its result over it, when nobody else holds it.
-  Arg(Tensor&& x, SourceLocation at = SourceLocation::current()) : tensor_(&x), at_(at), kind_(Kind::expiring) {}
+  Arg(Tensor&& x, SourceLocation at = SourceLocation::current()) : tensor_(&x), kind_(Kind::expiring), at_(at) {}
   Arg(const Parameter& x, SourceLocation at = SourceLocation::current());
   template <Number T>
   Arg(T value, SourceLocation at = SourceLocation::current())
       : tensor_(nullptr),
-        at_(at),
         kind_(std::is_floating_point_v<T> ? Kind::real : Kind::integer),
+        at_(at),
         number_(static_cast<double>(value)) {}
 
   // A copy does not pass on the permission to write over the tensor: the original may be used again.
   Arg(const Arg& other)
       : tensor_(other.is_number() ? nullptr : other.tensor_),
-        at_(other.at_),
-        kind_(other.kind_ == Kind::expiring ? Kind::tensor : other.kind_) {
+        kind_(other.kind_ == Kind::expiring ? Kind::tensor : other.kind_),
+        at_(other.at_) {
     if (is_number()) number_ = other.number_;
   }
   Arg& operator=(const Arg&) = delete;
@@ -57,10 +57,12 @@ class Arg {
   enum class Kind : std::uint8_t { tensor, expiring, integer, real };
   const Tensor& materialize(DType type) const;
 
+  // No two words that are set for a tensor lie side by side: a compiler would write them as one, out of a register into
+  // which it first has to pack them, and two of these are made per op.
   const Tensor* tensor_;
-  SourceLocation at_;
   Kind kind_;
-  double number_;                // not set for a tensor: two of these are made per op
+  SourceLocation at_;
+  double number_;                // not set for a tensor
   mutable Tensor materialized_;  // of a number
 };
 

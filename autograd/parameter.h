@@ -80,7 +80,7 @@ void overwrite(Tensor& to, const Tensor& from, const char* who, SourceLocation a
 
 }  // namespace detail
 
-inline Arg::Arg(const Parameter& x, SourceLocation at) : tensor_(&x.value()), at_(at), kind_(Kind::tensor) {
+inline Arg::Arg(const Parameter& x, SourceLocation at) : tensor_(&x.value()), kind_(Kind::tensor), at_(at) {
   if (!x.defined()) [[unlikely]]
     detail::fail_empty_parameter(at);
 }
