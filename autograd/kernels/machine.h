@@ -21,7 +21,7 @@ enum class Place : std::uint8_t { accumulators, array, number };
 /// A primitive together with the places of its operands; those that it does not have are accumulators.
 struct Form {
   Primitive primitive = Primitive::copy;
-  std::array<Place, 3> places = {};
+  std::array<Place, most_operands> places = {};
   bool operator==(const Form&) const = default;
 };
 
@@ -63,11 +63,9 @@ constexpr bool is_in_registers(Primitive primitive) {
     case Primitive::fms:
     case Primitive::fnma:
     case Primitive::select:
-    case Primitive::select_positive:
-    case Primitive::select_negative:
-    case Primitive::select_nonpositive:
-    case Primitive::select_nonnegative:
     case Primitive::scale_unless_positive:
+    case Primitive::select_less:
+    case Primitive::select_less_equal:
       return true;
     default:
       return false;
@@ -90,12 +88,20 @@ constexpr bool is_commutative(Primitive primitive) {
   }
 }
 
+/// Comparing two numbers is no choice, and neither the sides of a comparison nor those of a choice are one value.
+constexpr bool compares_and_chooses(const Form& form) {
+  const auto both = [&](std::size_t first, Place place) {
+    return form.places[first] == place && form.places[first + 1] == place;
+  };
+  return !both(0, Place::number) && !both(0, Place::accumulators) && !both(2, Place::accumulators);
+}
+
 /// Which forms the machine has. Programs do without the others: any operand can be loaded into the accumulators, and
 /// the accumulators can be stored.
 constexpr bool has(const Form& form) {
   const int operands = arity(form.primitive);
   int counts[3] = {};
-  for (int k = 0; k < 3; ++k) {
+  for (int k = 0; k < most_operands; ++k) {
     const Place place = form.places[static_cast<std::size_t>(k)];
     if (k < operands) {
       ++counts[static_cast<std::size_t>(place)];
@@ -112,6 +118,7 @@ constexpr bool has(const Form& form) {
     return form.places[0] <= form.places[1] && !is_constant_product;
   }
   if (operands == 3 && form.places[0] == Place::number) return false;  // no choice
+  if (operands == 4) return compares_and_chooses(form);
   return in_accumulators < operands;
 }
 
@@ -119,9 +126,9 @@ constexpr bool has(const Form& form) {
 template <class F>
 constexpr void for_each_form(F f) {
   for (std::size_t p = 0; p < primitive_count; ++p) {
-    for (int combination = 0; combination < 27; ++combination) {
+    for (int combination = 0; combination < 81; ++combination) {
       const auto place = [&](int divisor) { return static_cast<Place>(combination / divisor % 3); };
-      const Form form = {static_cast<Primitive>(p), {place(1), place(3), place(9)}};
+      const Form form = {static_cast<Primitive>(p), {place(1), place(3), place(9), place(27)}};
       if (has(form)) f(form);
     }
   }

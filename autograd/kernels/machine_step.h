@@ -4,13 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "autograd/kernels/primitive.h"
+
 namespace tapegrad::kernels::machine {
 
 /// `code` says what to do. The operands are slots: inputs, outputs, constants, scratch. Where a primitive works
 /// from memory to memory, the operand after its last one is what it writes.
 struct Step {
   std::uint16_t code = 0;
-  std::uint16_t operands[3] = {};
+  std::uint16_t operands[most_operands] = {};
 };
 
 /// A program and the arrays that it works on. Outputs differ from each other.

@@ -84,24 +84,26 @@ TAPEGRAD_INLINE void for_each_batch(T* out, std::size_t n, Body batch) {
 }
 
 template <Primitive primitive, class T>
-TAPEGRAD_INLINE V<T> compute_one(const void* a, const void* b, const void* c) {
+TAPEGRAD_INLINE V<T> compute_one(const void* a, const void* b, const void* c, const void* d) {
   const auto load = [](const void* from) TAPEGRAD_INLINE_LAMBDA { return V<T>(*static_cast<const T*>(from)); };
   if constexpr (arity(primitive) == 1) {
     return compute<primitive, T>(load(a));
   } else if constexpr (arity(primitive) == 2) {
     return compute<primitive, T>(load(a), load(b));
-  } else {
+  } else if constexpr (arity(primitive) == 3) {
     return compute<primitive, T>(load(a), load(b), load(c));
+  } else {
+    return compute<primitive, T>(load(a), load(b), load(c), load(d));
   }
 }
 
 template <Primitive primitive, class T, unsigned scalars>
-void loop(void* out, const void* a, const void* b, const void* c, std::size_t n) {
+void loop(void* out, const void* a, const void* b, const void* c, const void* d, std::size_t n) {
   constexpr int unroll = unroll_of(primitive);
   T* const to = static_cast<T*>(out);
   if constexpr (scalars == 0) {
     // A chain of single numbers feels every instruction.
-    if (n == 1) return store_first<T>(to, compute_one<primitive, T>(a, b, c));
+    if (n == 1) return store_first<T>(to, compute_one<primitive, T>(a, b, c, d));
   }
   const Operand<T, (scalars & 1) != 0> x(a);
   if constexpr (arity(primitive) == 1) {
@@ -113,13 +115,23 @@ void loop(void* out, const void* a, const void* b, const void* c, std::size_t n)
                              [&](auto load) TAPEGRAD_INLINE_LAMBDA { return compute<primitive, T>(load(x), load(y)); });
     } else {
       const Operand<T, (scalars & 4) != 0> z(c);
-      for_each_batch<unroll>(
-          to, n, [&](auto load) TAPEGRAD_INLINE_LAMBDA { return compute<primitive, T>(load(x), load(y), load(z)); });
+      if constexpr (arity(primitive) == 3) {
+        for_each_batch<unroll>(
+            to, n, [&](auto load) TAPEGRAD_INLINE_LAMBDA { return compute<primitive, T>(load(x), load(y), load(z)); });
+      } else {
+        const Operand<T, (scalars & 8) != 0> w(d);
+        for_each_batch<unroll>(to, n, [&](auto load) TAPEGRAD_INLINE_LAMBDA {
+          return compute<primitive, T>(load(x), load(y), load(z), load(w));
+        });
+      }
     }
   }
 }
 
 // ---- the table ----
+
+/// Which operands are a single element.
+constexpr int choices = 1 << most_operands;
 
 /// A result that is the same for all elements is computed once, so only `copy` needs a loop with scalars alone.
 template <Primitive primitive, unsigned scalars>
@@ -129,9 +141,9 @@ constexpr bool has_loop() {
 }
 
 template <class T, std::size_t index>
-TAPEGRAD_INLINE void fill_primitive(BlockFunction (&functions)[8]) {
+TAPEGRAD_INLINE void fill_primitive(BlockFunction (&functions)[choices]) {
   constexpr Primitive primitive = static_cast<Primitive>(index);
-  static_for<8>([&](auto scalars) TAPEGRAD_INLINE_LAMBDA {
+  static_for<choices>([&](auto scalars) TAPEGRAD_INLINE_LAMBDA {
     if constexpr (has_loop<primitive, static_cast<unsigned>(scalars)>()) {
       functions[scalars] = loop<primitive, T, static_cast<unsigned>(scalars)>;
     }
@@ -139,7 +151,7 @@ TAPEGRAD_INLINE void fill_primitive(BlockFunction (&functions)[8]) {
 }
 
 template <class T>
-void fill_primitives(BlockFunction (&functions)[primitive_count][8]) {
+void fill_primitives(BlockFunction (&functions)[primitive_count][choices]) {
   static_for<static_cast<int>(primitive_count)>(
       [&](auto index) TAPEGRAD_INLINE_LAMBDA { fill_primitive<T, static_cast<std::size_t>(index)>(functions[index]); });
 }

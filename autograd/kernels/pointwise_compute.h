@@ -126,17 +126,19 @@ TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b, V<T> c) {
     return fnmadd(a, b, c);
   } else if constexpr (primitive == Primitive::select) {
     return select(a == zero, c, b);
-  } else if constexpr (primitive == Primitive::select_positive) {
-    return select(a > zero, b, c);
-  } else if constexpr (primitive == Primitive::select_negative) {
-    return select(a < zero, b, c);
-  } else if constexpr (primitive == Primitive::select_nonpositive) {
-    return select(a <= zero, b, c);
-  } else if constexpr (primitive == Primitive::select_nonnegative) {
-    return select(a >= zero, b, c);
   } else {
     static_assert(primitive == Primitive::scale_unless_positive);
     return b * select(a > zero, V<T>(T(1)), c);
+  }
+}
+
+template <Primitive primitive, class T>
+TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b, V<T> c, V<T> d) {
+  if constexpr (primitive == Primitive::select_less) {
+    return select(a < b, c, d);
+  } else {
+    static_assert(primitive == Primitive::select_less_equal);
+    return select(a <= b, c, d);
   }
 }
 

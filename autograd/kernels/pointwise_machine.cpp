@@ -114,7 +114,12 @@ struct Machine<T, std::index_sequence<I...>> {
         ((v[I] = compute<primitive, T>(a.get(v[I], I), b.get(v[I], I))), ...);
       } else {
         const Input<T, form.places[2]> c(frame, step->operands[2], offset);
-        ((v[I] = compute<primitive, T>(a.get(v[I], I), b.get(v[I], I), c.get(v[I], I))), ...);
+        if constexpr (arity(primitive) == 3) {
+          ((v[I] = compute<primitive, T>(a.get(v[I], I), b.get(v[I], I), c.get(v[I], I))), ...);
+        } else {
+          const Input<T, form.places[3]> d(frame, step->operands[3], offset);
+          ((v[I] = compute<primitive, T>(a.get(v[I], I), b.get(v[I], I), c.get(v[I], I), d.get(v[I], I))), ...);
+        }
       }
     }
   }

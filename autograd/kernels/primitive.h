@@ -59,18 +59,20 @@ enum class Primitive : std::uint8_t {
   fms,                    // a * b - c
   fnma,                   // c - a * b
   select,                 // a != 0 ? b : c
-  select_positive,        // a > 0 ? b : c
-  select_negative,        // a < 0 ? b : c
-  select_nonpositive,     // a <= 0 ? b : c
-  select_nonnegative,     // a >= 0 ? b : c
   scale_unless_positive,  // a > 0 ? b : b * c
+  // Four operands, a, b, c and d.
+  select_less,        // a < b ? c : d
+  select_less_equal,  // a <= b ? c : d
 };
 
-inline constexpr std::size_t primitive_count = static_cast<std::size_t>(Primitive::scale_unless_positive) + 1;
+inline constexpr std::size_t primitive_count = static_cast<std::size_t>(Primitive::select_less_equal) + 1;
+
+inline constexpr int most_operands = 4;
 
 constexpr int arity(Primitive primitive) {
   if (primitive < Primitive::add) return 1;
-  return primitive < Primitive::fma ? 2 : 3;
+  if (primitive < Primitive::fma) return 2;
+  return primitive < Primitive::select_less ? 3 : 4;
 }
 
 constexpr const char* name(Primitive primitive) {
@@ -123,11 +125,9 @@ constexpr const char* name(Primitive primitive) {
       "fms",
       "fnma",
       "select",
-      "select_positive",
-      "select_negative",
-      "select_nonpositive",
-      "select_nonnegative",
       "scale_unless_positive",
+      "select_less",
+      "select_less_equal",
   };
   return names[static_cast<std::size_t>(primitive)];
 }

@@ -116,8 +116,8 @@ struct AdamArguments {
 
 // ---- function types ----
 
-/// out[i] = primitive(a[i], b[i], c[i]) for i < n. `out` may be one of the operands.
-using BlockFunction = void (*)(void* out, const void* a, const void* b, const void* c, std::size_t n);
+/// out[i] = primitive(a[i], b[i], c[i], d[i]) for i < n; operands that the primitive does not have are not read. `out` may be one of the operands.
+using BlockFunction = void (*)(void* out, const void* a, const void* b, const void* c, const void* d, std::size_t n);
 
 /// [outer, n, inner] -> [outer, inner], over outer in [begin, end).
 using ReduceFunction = void (*)(const void* x, void* out, Index n, Index inner, Index begin, Index end);
@@ -142,7 +142,7 @@ struct Table {
 
   /// block[dtype][primitive][scalars]: bit k of `scalars` says that operand k is one element, read once. Entries that
   /// make no sense for the primitive's number of operands are null.
-  BlockFunction block[2][primitive_count][8];
+  BlockFunction block[2][primitive_count][1 << most_operands];
 
   /// A whole program on n elements of every operand. An output may be the array of an input that no step reads after
   /// the output was stored, or of a scalar.

@@ -103,7 +103,39 @@ int Calculus::where(int condition, int a, int b) {
   // Two choices by one condition.
   if (is(a, Primitive::select) && at(a).operands[0] == condition) a = at(a).operands[1];
   if (is(b, Primitive::select) && at(b).operands[0] == condition) b = at(b).operands[2];
-  return a == b ? a : graph_.apply(Primitive::select, condition, a, b);
+  if (a == b) return a;
+  // Two choices by another one, of which one side is the same.
+  if (is(a, Primitive::select) && is(b, Primitive::select) && at(a).operands[0] == at(b).operands[0]) {
+    const Node left = at(a);
+    const Node right = at(b);
+    if (left.operands[1] == right.operands[1]) {
+      return where(left.operands[0], left.operands[1], where(condition, left.operands[2], right.operands[2]));
+    }
+    if (left.operands[2] == right.operands[2]) {
+      return where(left.operands[0], where(condition, left.operands[1], right.operands[1]), left.operands[2]);
+    }
+  }
+  const int reordered = younger_condition_first(condition, a, b);
+  return reordered >= 0 ? reordered : graph_.apply(Primitive::select, condition, a, b);
+}
+
+/// c ? z : (d ? z : u) and the like as d ? z : (c ? z : u), or -1: the younger condition outside, as formulas nest them,
+/// so that equal choices meet.
+int Calculus::younger_condition_first(int condition, int a, int b) {
+  for (const bool is_taken : {true, false}) {
+    const int choice = is_taken ? a : b;
+    const int other = is_taken ? b : a;
+    if (!is(choice, Primitive::select) || at(choice).operands[0] < condition) continue;
+    const Node inner = at(choice);
+    for (const int k : {1, 2}) {
+      if (inner.operands[k] != other) continue;
+      const int rest = inner.operands[3 - k];
+      const int chosen = is_taken ? where(condition, rest, other) : where(condition, other, rest);
+      return k == 1 ? graph_.apply(Primitive::select, inner.operands[0], other, chosen)
+                    : graph_.apply(Primitive::select, inner.operands[0], chosen, other);
+    }
+  }
+  return -1;
 }
 
 int Calculus::tanh_derivative(int factor, int y) {
@@ -160,10 +192,20 @@ int Calculus::scaled(double factor, int a) {
     return sigmoid_derivative(scaled(factor, node.operands[0]), node.operands[1]);
   }
   // Of c + u, so that its terms find like ones.
-  if (node.is(Primitive::add) && graph_.is_constant(node.operands[0])) {
-    return add(scaled(factor, node.operands[0]), scaled(factor, node.operands[1]));
+  if (adds_constant(a)) {
+    const int first = scaled(factor, node.operands[0]);
+    const int second = scaled(factor, node.operands[1]);
+    return graph_.is_constant(first) ? add(first, second) : add(second, first);
+  }
+  // Into a factor c + u, which takes it for nothing.
+  for (int k = 0; k < 2 && node.is(Primitive::multiply); ++k) {
+    if (adds_constant(node.operands[k])) return multiply(node.operands[1 - k], scaled(factor, node.operands[k]));
   }
   return graph_.apply(Primitive::multiply, graph_.constant(factor), a);
+}
+
+bool Calculus::adds_constant(int a) const {
+  return is(a, Primitive::add) && (graph_.is_constant(at(a).operands[0]) || graph_.is_constant(at(a).operands[1]));
 }
 
 /// a + b as one term, or -1.

@@ -47,6 +47,8 @@ class Calculus {
   int add_to_sum(int sum, int b);
   int common_factor(int a, int b);
   int scaled(double factor, int a);
+  bool adds_constant(int a) const;
+  int younger_condition_first(int condition, int a, int b);
   /// where(c, f(u), 0) for a = where(c, u, 0), and the mirror image; -1 for any other a.
   template <class F>
   int inside_where(int a, F f);

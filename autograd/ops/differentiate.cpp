@@ -83,7 +83,7 @@ Program without_unread_inputs(const Program& program, std::vector<int>& kept) {
     if ((program.reads() >> k & 1) != 0) kept.push_back(k);
   }
   for (const Node& node : program.nodes()) {
-    int operands[3] = {-1, -1, -1};
+    int operands[kernels::most_operands] = {-1, -1, -1, -1};
     for (int k = 0; k < node.operand_count(); ++k) operands[k] = place[static_cast<std::size_t>(node.operands[k])];
     switch (node.kind) {
       case Node::Kind::input: {
@@ -95,7 +95,7 @@ Program without_unread_inputs(const Program& program, std::vector<int>& kept) {
         place.push_back(graph.constant(node.value));
         break;
       case Node::Kind::primitive:
-        place.push_back(graph.apply(node.primitive, operands[0], operands[1], operands[2]));
+        place.push_back(graph.apply(node.primitive, operands[0], operands[1], operands[2], operands[3]));
         break;
     }
   }

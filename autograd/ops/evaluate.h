@@ -19,10 +19,11 @@ void evaluate(const program::Executable& executable, std::span<const Tensor* con
 /// j may be the array of an input only if executable.read_after_store[j] is 0.
 void evaluate_flat_general(const program::Executable& executable, DType type, const void* const* x, unsigned scalars,
                            void* const* y, std::int64_t n);
-/// Where all of that is known to be small: one primitive over n < threaded_size elements.
+/// Where all of that is known to be small: one primitive of at most three operands over n < threaded_size elements.
 inline void evaluate_single(program::Primitive primitive, DType type, void* y, const void* a, const void* b,
                             const void* c, std::int64_t n) {
-  kernels::table().block[type == f64][static_cast<std::size_t>(primitive)][0](y, a, b, c, static_cast<std::size_t>(n));
+  kernels::table().block[type == f64][static_cast<std::size_t>(primitive)][0](y, a, b, c, nullptr,
+                                                                              static_cast<std::size_t>(n));
 }
 /// `x` has room for at least three pointers, whatever the program reads.
 inline void evaluate_flat(const program::Executable& e, DType type, const void* const* x, unsigned scalars,
@@ -33,7 +34,7 @@ inline void evaluate_flat(const program::Executable& e, DType type, const void* 
   const auto& functions = kernels::table().block[type == f64];
   for (const program::Instruction& i : e.instructions) {
     functions[static_cast<std::size_t>(i.primitive)][0](y[i.destination - e.input_count], x[i.operands[0]],
-                                                        x[i.operands[1]], x[i.operands[2]],
+                                                        x[i.operands[1]], x[i.operands[2]], x[i.operands[3]],
                                                         static_cast<std::size_t>(n));
   }
 }

@@ -72,11 +72,12 @@ class Fusion {
   }
   bool is_zero(int node) const { return at(node).kind == Node::Kind::constant && at(node).value == 0; }
 
-  static void become(Node& node, Primitive primitive, int a, int b, int c) {
+  static void become(Node& node, Primitive primitive, int a, int b, int c, int d = -1) {
     node.primitive = primitive;
     node.operands[0] = a;
     node.operands[1] = b;
     node.operands[2] = c;
+    node.operands[3] = d;
   }
 
   void fuse_product(Node& node) {
@@ -90,31 +91,25 @@ class Fusion {
     }
   }
 
+  /// Also of a comparison with other uses: to compare again costs less than to keep the result.
   void fuse_comparison(Node& node) {
     const int mask = node.operands[0];
-    const bool strict = only_here(mask, Primitive::less);
-    if (!strict && !only_here(mask, Primitive::less_equal)) return;
-    const int left = at(mask).operands[0];
-    const int right = at(mask).operands[1];
-    if (is_zero(right)) {
-      become(node, strict ? Primitive::select_negative : Primitive::select_nonpositive, left, node.operands[1],
-             node.operands[2]);
-    } else if (is_zero(left)) {
-      become(node, strict ? Primitive::select_positive : Primitive::select_nonnegative, right, node.operands[1],
-             node.operands[2]);
-    }
-    if (node.is(Primitive::select_positive)) fuse_scaling(node);
+    const bool strict = at(mask).is(Primitive::less);
+    if (!strict && !at(mask).is(Primitive::less_equal)) return;
+    become(node, strict ? Primitive::select_less : Primitive::select_less_equal, at(mask).operands[0],
+           at(mask).operands[1], node.operands[1], node.operands[2]);
+    if (strict && is_zero(node.operands[0])) fuse_scaling(node);
   }
 
   /// a > 0 ? b : b * c, which is leaky_relu and its derivative.
   void fuse_scaling(Node& node) {
-    const int value = node.operands[1];
-    const int product = node.operands[2];
+    const int value = node.operands[2];
+    const int product = node.operands[3];
     if (!only_here(product, Primitive::multiply)) return;
     const int left = at(product).operands[0];
     const int right = at(product).operands[1];
     if (left != value && right != value) return;
-    become(node, Primitive::scale_unless_positive, node.operands[0], value, left == value ? right : left);
+    become(node, Primitive::scale_unless_positive, node.operands[1], value, left == value ? right : left);
   }
 
   std::vector<Node> nodes_;
@@ -284,8 +279,8 @@ Executable lower(const Program& program) {
   if (executable.is_direct && executable.instructions.size() == 1 && executable.output_count == 1) {
     const Instruction& i = executable.instructions[0];
     const auto operands = static_cast<unsigned>(kernels::arity(i.primitive));
-    executable.is_single = inputs == operands && i.operands[0] == 0 && (operands < 2 || i.operands[1] == 1) &&
-                           (operands < 3 || i.operands[2] == 2);
+    executable.is_single = inputs == operands && operands <= 3 && i.operands[0] == 0 &&
+                           (operands < 2 || i.operands[1] == 1) && (operands < 3 || i.operands[2] == 2);
     executable.single = i.primitive;
   }
   executable.steps = machine_code(executable);

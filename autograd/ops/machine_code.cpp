@@ -74,19 +74,22 @@ class Writer {
 
   bool must_be_stored() const { return !is_stored_ && (is_output(held_) || is_read_later(held_)); }
 
-  void emit(std::size_t code, int a = 0, int b = 0, int c = 0) {
-    steps_.push_back({static_cast<std::uint16_t>(code),
-                      {static_cast<std::uint16_t>(a), static_cast<std::uint16_t>(b), static_cast<std::uint16_t>(c)}});
+  using Slots = std::array<int, kernels::most_operands>;
+
+  void emit(std::size_t code, const Slots& slots = {}) {
+    Step step{static_cast<std::uint16_t>(code), {}};
+    std::ranges::copy(slots, step.operands);
+    steps_.push_back(step);
   }
 
   void store() {
-    emit(machine::store, held_);
+    emit(machine::store, {held_});
     is_stored_ = true;
   }
 
   void load(int slot) {
     if (must_be_stored()) store();
-    emit(is_constant(slot) ? machine::load_number : machine::load_array, slot);
+    emit(is_constant(slot) ? machine::load_number : machine::load_array, {slot});
     hold(slot, true);
   }
 
@@ -95,9 +98,9 @@ class Writer {
     is_stored_ = is_stored;
   }
 
-  void emit_form(const machine::Form& form, int a, int b, int c) {
+  void emit_form(const machine::Form& form, const Slots& slots) {
     const auto found = std::find(machine::forms.begin(), machine::forms.end(), form);
-    emit(machine::first_form + static_cast<std::size_t>(found - machine::forms.begin()), a, b, c);
+    emit(machine::first_form + static_cast<std::size_t>(found - machine::forms.begin()), slots);
   }
 
   void write_copy(const Instruction& i) {
@@ -114,9 +117,9 @@ class Writer {
     }
     if (!machine::has(form)) return false;
     if (must_be_stored() || (!is_stored_ && reads(i, held_))) store();
-    int slots[3] = {i.operands[0], i.operands[1], 0};
-    slots[operands] = i.destination;
-    emit_form(form, slots[0], slots[1], slots[2]);
+    Slots slots = {i.operands[0], i.operands[1]};
+    slots[static_cast<std::size_t>(operands)] = i.destination;
+    emit_form(form, slots);
     hold(i.destination, true);
     return true;
   }
@@ -127,9 +130,10 @@ class Writer {
     if (best->stores) store();
     if (best->loads != nothing) load(best->loads);
     if (must_be_stored()) store();
-    int slots[3] = {i.operands[0], i.operands[1], i.operands[2]};
+    Slots slots{};
+    std::ranges::copy(i.operands, slots.begin());
     if (best->swaps) std::swap(slots[0], slots[1]);
-    emit_form(best->form, slots[0], slots[1], slots[2]);
+    emit_form(best->form, slots);
     hold(i.destination, false);
     return true;
   }
@@ -180,7 +184,7 @@ class Writer {
   /// The last step also goes on to the next tile.
   void finish() {
     if (!is_stored_) {
-      emit(machine::store_last, held_);
+      emit(machine::store_last, {held_});
     } else {
       emit(machine::next_tile);
     }

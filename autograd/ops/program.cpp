@@ -13,7 +13,7 @@ namespace {
 
 double sign_of(double a) { return a > 0 ? 1 : a < 0 ? -1 : a; }
 
-double evaluate(Primitive primitive, double a, double b, double c) {
+double evaluate(Primitive primitive, double a, double b = 0, double c = 0, double d = 0) {
   switch (primitive) {
     case Primitive::copy:
       return a;
@@ -111,16 +111,12 @@ double evaluate(Primitive primitive, double a, double b, double c) {
       return std::fma(-a, b, c);
     case Primitive::select:
       return a == 0 ? c : b;
-    case Primitive::select_positive:
-      return a > 0 ? b : c;
-    case Primitive::select_negative:
-      return a < 0 ? b : c;
-    case Primitive::select_nonpositive:
-      return a <= 0 ? b : c;
-    case Primitive::select_nonnegative:
-      return a >= 0 ? b : c;
     case Primitive::scale_unless_positive:
       return a > 0 ? b : b * c;
+    case Primitive::select_less:
+      return a < b ? c : d;
+    case Primitive::select_less_equal:
+      return a <= b ? c : d;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }
@@ -134,7 +130,7 @@ bool is_commutative(Primitive primitive) {
 // The sign of a zero counts, and a NaN equals itself.
 bool same_node(const Node& a, const Node& b) {
   return a.kind == b.kind && a.primitive == b.primitive && a.operands[0] == b.operands[0] &&
-         a.operands[1] == b.operands[1] && a.operands[2] == b.operands[2] &&
+         a.operands[1] == b.operands[1] && a.operands[2] == b.operands[2] && a.operands[3] == b.operands[3] &&
          std::bit_cast<std::uint64_t>(a.value) == std::bit_cast<std::uint64_t>(b.value);
 }
 
@@ -166,20 +162,21 @@ int Graph::constant(double value) {
   return find_or_add(node);
 }
 
-int Graph::apply(Primitive primitive, int a, int b, int c) {
+int Graph::apply(Primitive primitive, int a, int b, int c, int d) {
   Node node;
   node.kind = Node::Kind::primitive;
   node.primitive = primitive;
   node.operands[0] = a;
   node.operands[1] = b;
   node.operands[2] = c;
-  double values[3] = {};
+  node.operands[3] = d;
+  double values[kernels::most_operands] = {};
   bool all_constant = true;
   for (int k = 0; k < node.operand_count(); ++k) {
     all_constant = all_constant && is_constant(node.operands[k]);
     values[k] = (*this)[node.operands[k]].value;
   }
-  if (all_constant) return constant(evaluate(primitive, values[0], values[1], values[2]));
+  if (all_constant) return constant(evaluate(primitive, values[0], values[1], values[2], values[3]));
   if (is_commutative(primitive)) {
     Node swapped = node;
     std::swap(swapped.operands[0], swapped.operands[1]);
@@ -278,12 +275,12 @@ int Symbol::node_in(Graph& graph) const {
 }
 
 Symbol Symbol::apply(Primitive primitive, Symbol a) {
-  if (!a.graph_) return evaluate(primitive, a.value_, 0, 0);
+  if (!a.graph_) return evaluate(primitive, a.value_);
   return Symbol(*a.graph_, a.graph_->apply(primitive, a.node_));
 }
 
 Symbol Symbol::apply(Primitive primitive, Symbol a, Symbol b) {
-  if (!a.graph_ && !b.graph_) return evaluate(primitive, a.value_, b.value_, 0);
+  if (!a.graph_ && !b.graph_) return evaluate(primitive, a.value_, b.value_);
   Graph& graph = graph_of(a, b);
   const int left = a.node_in(graph);
   const int right = b.node_in(graph);

@@ -21,8 +21,8 @@ struct Node {
   enum class Kind : std::uint8_t { input, constant, primitive };
   Kind kind = Kind::input;
   Primitive primitive = Primitive::copy;
-  int operands[3] = {-1, -1, -1};  // an input keeps its number in operands[0]
-  double value = 0;                // of a constant
+  int operands[kernels::most_operands] = {-1, -1, -1, -1};  // an input keeps its number in operands[0]
+  double value = 0;                                         // of a constant
 
   int operand_count() const { return kind == Kind::primitive ? kernels::arity(primitive) : 0; }
   bool is(Primitive p) const { return kind == Kind::primitive && primitive == p; }
@@ -34,7 +34,7 @@ class Graph {
   int input(int number);
   int constant(double value);
   /// Primitives of constants only are evaluated (in double); nothing else is simplified.
-  int apply(Primitive primitive, int a, int b = -1, int c = -1);
+  int apply(Primitive primitive, int a, int b = -1, int c = -1, int d = -1);
 
   const Node& operator[](int node) const { return nodes_[static_cast<std::size_t>(node)]; }
   int size() const { return static_cast<int>(nodes_.size()); }
@@ -122,7 +122,7 @@ std::vector<std::string> source_names(const Derivative& derivative, const Progra
 struct Instruction {
   Primitive primitive = Primitive::copy;
   std::uint8_t destination = 0;
-  std::uint8_t operands[3] = {0, 0, 0};
+  std::uint8_t operands[kernels::most_operands] = {};
 };
 
 /// A program as a list of instructions over slots, ready to run in either precision.

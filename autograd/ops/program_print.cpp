@@ -156,14 +156,6 @@ class Printer {
         return {operand(c, sum) + " - " + operand(a, product) + " * " + operand(b, atom), sum};
       case Primitive::select:
         return where(condition(a), b, c);
-      case Primitive::select_positive:
-        return where(operand(a, sum) + " > 0", b, c);
-      case Primitive::select_negative:
-        return where(operand(a, sum) + " < 0", b, c);
-      case Primitive::select_nonpositive:
-        return where(operand(a, sum) + " <= 0", b, c);
-      case Primitive::select_nonnegative:
-        return where(operand(a, sum) + " >= 0", b, c);
       default:
         return call(kernels::name(node.primitive), node);
     }

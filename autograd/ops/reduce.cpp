@@ -240,7 +240,7 @@ void update(Tensor& y, Primitive primitive, double b) {
   const void* operand = y.dtype() == f32 ? static_cast<const void*>(&b_f32) : &b;
   const auto function = kernels::table().block[kernel_index(y.dtype())][static_cast<std::size_t>(primitive)];
   const unsigned scalars = kernels::arity(primitive) == 2 ? 2 : 0;
-  function[scalars](y.data(), y.data(), operand, nullptr, static_cast<std::size_t>(y.size()));
+  function[scalars](y.data(), y.data(), operand, nullptr, nullptr, static_cast<std::size_t>(y.size()));
 }
 
 std::vector<OpDescription> reduce_ops() {

@@ -161,7 +161,7 @@ void ReverseMode::power(const Node& node, int y, int g) {
   accumulate(node.operands[1], graph_.is_constant(is_flat, 0) ? slope : c.where(is_flat, zero, slope));
 }
 
-void ReverseMode::ternary(const Node& node, int g) {
+void ReverseMode::ternary_or_more(const Node& node, int g) {
   Calculus& c = calculus_;
   const int first = node.operands[0];
   const int second = node.operands[1];
@@ -185,12 +185,14 @@ void ReverseMode::ternary(const Node& node, int g) {
       break;
     case Primitive::scale_unless_positive:
       accumulate(second, c.apply(node.primitive, a, g, value_[static_cast<std::size_t>(third)]));
-      accumulate(third, c.apply(Primitive::select_positive, a, zero, c.multiply(g, b)));
+      accumulate(third, c.where(c.apply(Primitive::less, zero, a), zero, c.multiply(g, b)));
       break;
-    default:  // select_positive and so on
-      accumulate(second, c.apply(node.primitive, a, g, zero));
-      accumulate(third, c.apply(node.primitive, a, zero, g));
+    default: {  // select_less, select_less_equal
+      const int mask = c.apply(node.is(Primitive::select_less) ? Primitive::less : Primitive::less_equal, a, b);
+      accumulate(third, c.where(mask, g, zero));
+      accumulate(node.operands[3], c.where(mask, zero, g));
       break;
+    }
   }
 }
 

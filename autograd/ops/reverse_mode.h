@@ -82,9 +82,9 @@ class ReverseMode {
     if (style_.uses_outputs && output != outputs.end()) {
       return graph_.input(layout_.y(static_cast<int>(output - outputs.begin())));
     }
-    int operands[3] = {-1, -1, -1};
+    int operands[kernels::most_operands] = {-1, -1, -1, -1};
     for (int k = 0; k < node.operand_count(); ++k) operands[k] = value_[static_cast<std::size_t>(node.operands[k])];
-    return graph_.apply(node.primitive, operands[0], operands[1], operands[2]);
+    return graph_.apply(node.primitive, operands[0], operands[1], operands[2], operands[3]);
   }
 
   void walk() {
@@ -125,7 +125,7 @@ class ReverseMode {
         binary(node, y, g);
         break;
       default:
-        ternary(node, g);
+        ternary_or_more(node, g);
         break;
     }
   }
@@ -134,7 +134,7 @@ class ReverseMode {
   int unary(Primitive primitive, int a, int y, int g);
   int bell(double factor, int a, int g);
   void binary(const Node& node, int y, int g);
-  void ternary(const Node& node, int g);
+  void ternary_or_more(const Node& node, int g);
   void power(const Node& node, int y, int g);
   void extreme(const Node& node, int g);
 

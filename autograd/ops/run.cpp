@@ -20,7 +20,7 @@ constexpr std::size_t cache_line = 64;
 static_assert(scratch_bytes / slot_limit >= cache_line);
 constexpr std::size_t input_limit = 32;
 
-using Functions = const BlockFunction (&)[kernels::primitive_count][8];
+using Functions = const BlockFunction (&)[kernels::primitive_count][1 << kernels::most_operands];
 
 template <class T>
 Functions functions() {
@@ -65,7 +65,7 @@ __attribute__((noinline)) void run_one(const Executable& executable, const void*
   for (std::size_t k = 0; k < executable.scratch_count; ++k) place(scratch + k);
   for (const Instruction& i : executable.instructions) {
     function_of(table, i.primitive, 0)(slots[i.destination], slots[i.operands[0]], slots[i.operands[1]],
-                                       slots[i.operands[2]], 1);
+                                       slots[i.operands[2]], slots[i.operands[3]], 1);
   }
   if constexpr (stores_early) {
     for (std::size_t k = 0; k < executable.output_count; ++k) {
@@ -153,15 +153,16 @@ class Strips {
     void* const a = slots_[i.operands[0]];
     void* const b = slots_[i.operands[1]];
     void* const c = slots_[i.operands[2]];
+    void* const d = slots_[i.operands[3]];
     void* const out = slots_[i.destination];
     const bool is_output = i.destination < first_constant_;
     const bool is_constant = scalars == (1U << operands) - 1;
     if (!is_constant) {
-      function_of(table_, i.primitive, scalars)(out, a, b, c, m);
+      function_of(table_, i.primitive, scalars)(out, a, b, c, d, m);
     } else {
       // The same for all elements: computed once.
-      function_of(table_, i.primitive, 0)(out, a, b, c, 1);
-      if (is_output) function_of(table_, Primitive::copy, 1)(out, out, nullptr, nullptr, m);
+      function_of(table_, i.primitive, 0)(out, a, b, c, d, 1);
+      if (is_output) function_of(table_, Primitive::copy, 1)(out, out, nullptr, nullptr, nullptr, m);
     }
     is_scalar_[i.destination] = is_constant && !is_output;
   }
@@ -196,7 +197,7 @@ void run_single(const Executable& executable, const void* const* inputs, unsigne
   const Instruction i = executable.instructions[0];
   const T* const values = constants<T>(executable);
   const unsigned first_constant = executable.input_count + 1U;
-  const void* operands[3] = {};
+  const void* operands[kernels::most_operands] = {};
   unsigned scalars = 0;
   const int count = kernels::arity(i.primitive);
   for (int k = 0; k < count; ++k) {
@@ -208,10 +209,10 @@ void run_single(const Executable& executable, const void* const* inputs, unsigne
   const auto& table = functions<T>();
   if (n == 1) scalars = 0;
   if (scalars != (1U << count) - 1 || i.primitive == Primitive::copy) {
-    return function_of(table, i.primitive, scalars)(outputs[0], operands[0], operands[1], operands[2], n);
+    return function_of(table, i.primitive, scalars)(outputs[0], operands[0], operands[1], operands[2], operands[3], n);
   }
-  function_of(table, i.primitive, 0)(outputs[0], operands[0], operands[1], operands[2], 1);
-  function_of(table, Primitive::copy, 1)(outputs[0], outputs[0], nullptr, nullptr, n);
+  function_of(table, i.primitive, 0)(outputs[0], operands[0], operands[1], operands[2], operands[3], 1);
+  function_of(table, Primitive::copy, 1)(outputs[0], outputs[0], nullptr, nullptr, nullptr, n);
 }
 
 /// Not inlined: its large frame would burden the short paths.
@@ -261,6 +262,12 @@ std::size_t least_for_machine() {
   return least;
 }
 
+/// A few cheap instructions wait for their arrays however they are run, and strips keep numbers in registers.
+bool machine_pays(const Executable& executable) {
+  constexpr int few_cheap = 3 * 60;
+  return executable.instructions.size() >= least_for_machine() && executable.cost > few_cheap;
+}
+
 template <class T>
 bool run_in_with(Executor executor, const Executable& executable, const void* const* inputs, unsigned scalar_mask,
                  void* const* outputs, std::size_t n) {
@@ -277,8 +284,7 @@ void run_in(const Executable& executable, const void* const* inputs, unsigned sc
     return executable.stores_early ? run_one<T, true>(executable, inputs, outputs)
                                    : run_one<T, false>(executable, inputs, outputs);
   }
-  const bool pays = executable.instructions.size() >= least_for_machine();
-  if (pays && run_machine<T>(executable, inputs, scalar_mask, outputs, n)) return;
+  if (machine_pays(executable) && run_machine<T>(executable, inputs, scalar_mask, outputs, n)) return;
   run_strips<T>(executable, inputs, scalar_mask, outputs, n);
 }
 

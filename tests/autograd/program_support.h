@@ -20,7 +20,7 @@ using tapegrad::program::Precision;
 using tapegrad::program::Program;
 using tapegrad::program::Source;
 
-inline long double evaluate(Primitive primitive, long double a, long double b, long double c) {
+inline long double evaluate(Primitive primitive, long double a, long double b, long double c, long double d) {
   switch (primitive) {
     case Primitive::copy:
       return a;
@@ -118,16 +118,12 @@ inline long double evaluate(Primitive primitive, long double a, long double b, l
       return c - a * b;
     case Primitive::select:
       return a != 0 ? b : c;
-    case Primitive::select_positive:
-      return a > 0 ? b : c;
-    case Primitive::select_negative:
-      return a < 0 ? b : c;
-    case Primitive::select_nonpositive:
-      return a <= 0 ? b : c;
-    case Primitive::select_nonnegative:
-      return a >= 0 ? b : c;
     case Primitive::scale_unless_positive:
       return a > 0 ? b : b * c;
+    case Primitive::select_less:
+      return a < b ? c : d;
+    case Primitive::select_less_equal:
+      return a <= b ? c : d;
   }
   return 0;
 }
@@ -136,7 +132,7 @@ inline long double evaluate(Primitive primitive, long double a, long double b, l
 inline std::vector<long double> interpret(const Program& program, const std::vector<long double>& inputs) {
   std::vector<long double> value;
   for (const Node& node : program.nodes()) {
-    long double operand[3] = {};
+    long double operand[4] = {};
     for (int k = 0; k < node.operand_count(); ++k) operand[k] = value[static_cast<std::size_t>(node.operands[k])];
     switch (node.kind) {
       case Node::Kind::input:
@@ -146,7 +142,7 @@ inline std::vector<long double> interpret(const Program& program, const std::vec
         value.push_back(static_cast<long double>(node.value));
         break;
       case Node::Kind::primitive:
-        value.push_back(evaluate(node.primitive, operand[0], operand[1], operand[2]));
+        value.push_back(evaluate(node.primitive, operand[0], operand[1], operand[2], operand[3]));
         break;
     }
   }
@@ -184,9 +180,9 @@ inline std::vector<double> run_at(const Program& program, const std::vector<doub
 inline Program program_of(Primitive primitive) {
   Graph graph;
   const int arity = tapegrad::kernels::arity(primitive);
-  int x[3] = {-1, -1, -1};
+  int x[4] = {-1, -1, -1, -1};
   for (int k = 0; k < arity; ++k) x[k] = graph.input(k);
-  const int output = graph.apply(primitive, x[0], x[1], x[2]);
+  const int output = graph.apply(primitive, x[0], x[1], x[2], x[3]);
   return Program(graph, std::span(&output, 1), arity);
 }
 

@@ -117,13 +117,13 @@ Program random_program(std::mt19937& engine) {
   std::vector<int> values = {graph.input(0), graph.input(1), graph.input(2), graph.constant(0.75)};
   for (int length = 3 + below(12); length > 0; --length) {
     const auto primitive = static_cast<Primitive>(below(tapegrad::kernels::primitive_count));
-    int x[3] = {-1, -1, -1};
+    int x[4] = {-1, -1, -1, -1};
     for (int k = 0; k < tapegrad::kernels::arity(primitive); ++k) {
       // Mostly the newest values, so that they meet in the accumulators.
       const int count = static_cast<int>(values.size());
       x[k] = values[static_cast<std::size_t>(below(3) == 0 ? below(count) : count - 1 - below(std::min(count, 2)))];
     }
-    values.push_back(graph.apply(primitive, x[0], x[1], x[2]));
+    values.push_back(graph.apply(primitive, x[0], x[1], x[2], x[3]));
   }
   std::vector<int> outputs = {values.back()};
   for (int more = below(3); more > 0; --more)

@@ -294,8 +294,9 @@ TEST_CASE("a wrong f32 kernel is caught and named, the f64 one is not blamed", "
   real_table();
   WrongKernels wrong;
   // The last element of a block is a little off, as if a loop's tail were another formula.
-  wrong->block[0][tanh_index][0] = [](void* out, const void* a, const void* b, const void* c, std::size_t n) {
-    real_table().block[0][tanh_index][0](out, a, b, c, n);
+  wrong->block[0][tanh_index][0] = [](void* out, const void* a, const void* b, const void* c, const void* d,
+                                      std::size_t n) {
+    real_table().block[0][tanh_index][0](out, a, b, c, d, n);
     if (n > 1) static_cast<float*>(out)[n - 1] *= 1.00001f;
   };
   const WallRow row = check_op(shipped("tanh"));
@@ -322,8 +323,9 @@ TEST_CASE("a wrong f32 backward kernel is caught and named", "[planted]") {
 TEST_CASE("a wrong f64 kernel is caught by the differences", "[planted]") {
   real_table();
   WrongKernels wrong;
-  wrong->block[1][tanh_index][0] = [](void* out, const void* a, const void* b, const void* c, std::size_t n) {
-    real_table().block[1][tanh_index][0](out, a, b, c, n);
+  wrong->block[1][tanh_index][0] = [](void* out, const void* a, const void* b, const void* c, const void* d,
+                                      std::size_t n) {
+    real_table().block[1][tanh_index][0](out, a, b, c, d, n);
     for (std::size_t i = 0; i < n; ++i) static_cast<double*>(out)[i] *= 0.5;
   };
   const WallRow row = check_op(shipped("tanh"));

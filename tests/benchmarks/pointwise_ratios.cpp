@@ -41,7 +41,7 @@ std::vector<Formula> formulas_to_measure() {
       shipped<formulas::HardTanh>({-1, 1}),
       shipped<formulas::HardSigmoid>(),
       shipped<formulas::HardSwish>(),
-      shipped<formulas::Elu>({1}),
+      shipped<formulas::Elu>({0.9F}),
       shipped<formulas::Selu>(),
       shipped<formulas::Sigmoid>(),
       shipped<formulas::LogSigmoid>(),

@@ -26,8 +26,9 @@ struct LeakyRelu {
 };
 
 struct Elu {
-  TAPEGRAD_INLINE static F forward(F x) { return positive(x, x, math::expm1(x)); }
-  TAPEGRAD_INLINE static F backward(F x, F g) { return positive(x, g, g * math::exp(x)); }
+  static constexpr double alpha = 0.9;  // 1 would vanish here, and is an option there
+  TAPEGRAD_INLINE static F forward(F x) { return positive(x, x, number(alpha) * math::expm1(x)); }
+  TAPEGRAD_INLINE static F backward(F x, F g) { return g * positive(x, number(1), number(alpha) * math::exp(x)); }
 };
 
 struct Sigmoid {

@@ -37,7 +37,7 @@ kernels::BlockFunction function_of(Primitive primitive, unsigned scalars = 0) {
 template <class T>
 std::vector<T> evaluate(Primitive primitive, const std::vector<T>& a, const std::vector<T>& b = {}) {
   std::vector<T> out(a.size());
-  function_of<T>(primitive)(out.data(), a.data(), b.data(), nullptr, a.size());
+  function_of<T>(primitive)(out.data(), a.data(), b.data(), nullptr, nullptr, a.size());
   return out;
 }
 
@@ -185,13 +185,13 @@ void check_positions(Primitive primitive) {
     const std::size_t start = length % 5;
     if (start + length > a.size()) break;
     std::vector<T> out(length + 2, T(77));
-    function(out.data() + 1, a.data() + start, two ? b.data() + start : nullptr, nullptr, length);
+    function(out.data() + 1, a.data() + start, two ? b.data() + start : nullptr, nullptr, nullptr, length);
     REQUIRE(out.front() == T(77));
     REQUIRE(out.back() == T(77));
     for (std::size_t i = 0; i < length; ++i) REQUIRE(same_value(out[i + 1], whole[start + i]));
   }
   std::vector<T> in_place = a;
-  function(in_place.data(), in_place.data(), b.data(), nullptr, a.size());
+  function(in_place.data(), in_place.data(), b.data(), nullptr, nullptr, a.size());
   for (std::size_t i = 0; i < a.size(); ++i) REQUIRE(same_value(in_place[i], whole[i]));
 }
 
