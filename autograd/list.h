@@ -1,8 +1,8 @@
 #pragma once
 // The Wengert list: what the tape writes down, and nothing else. tape.h, which writes and reads it, comes next.
 //
-// An op appends an entry when a tape records and one of its inputs is tracked. Entries are addressed by index, and every
-// entry comes after its inputs, so the walk back is a plain loop: no sorting, no hash map, no recursion, no graph of
+// An op appends an entry when a tape records and one of its inputs is tracked. Entries are addressed by index, and
+// every entry comes after its inputs, so the walk back is a plain loop: no sorting, no hash map, no recursion, no graph of
 // pointers. The record belongs to the outermost tape of the thread; a nested tape is a marker in it.
 #include <array>
 #include <cstddef>

@@ -116,7 +116,8 @@ struct AdamArguments {
 
 // ---- function types ----
 
-/// out[i] = primitive(a[i], b[i], c[i], d[i]) for i < n; operands that the primitive does not have are not read. `out` may be one of the operands.
+/// out[i] = primitive(a[i], b[i], c[i], d[i]) for i < n, of as many operands as the primitive has; the others are not
+/// read. `out` may be one of the operands.
 using BlockFunction = void (*)(void* out, const void* a, const void* b, const void* c, const void* d, std::size_t n);
 
 /// [outer, n, inner] -> [outer, inner], over outer in [begin, end).
