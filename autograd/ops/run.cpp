@@ -264,7 +264,7 @@ std::size_t least_for_machine() {
 
 /// A few cheap instructions wait for their arrays however they are run, and strips keep numbers in registers.
 bool machine_pays(const Executable& executable) {
-  constexpr int few_cheap = 3 * 60;
+  constexpr int few_cheap = 180;  // in the unit of cost_of (lower.cpp): three of the cheapest
   return executable.instructions.size() >= least_for_machine() && executable.cost > few_cheap;
 }
 
