@@ -122,6 +122,15 @@ TEST_CASE("gradcheck notices that a function writes to its input", "[gradcheck]"
     return y;
   };
   CHECK(says(gradcheck(f, draw({2})).violations, "the function or its rule writes to x"));
+  // Other values at each call are not called random when they follow from what it wrote.
+  const auto g = [](const Tensor& x) {
+    Tensor handle = x;
+    handle.span<double>()[0] *= 2;
+    return 3 * x;
+  };
+  const GradcheckReport report = gradcheck(g, draw({2}));
+  REQUIRE(report.violations.size() == 1);
+  CHECK(says(report.violations, "the function or its rule writes to x"));
 }
 
 TEST_CASE("gradcheck fails when there is nothing to check", "[gradcheck]") {
