@@ -290,6 +290,35 @@ TEST_CASE("a second-order term that is dropped is caught in every op that has on
   }
 }
 
+namespace {
+// A product whose `uses` are exchanged. When both gradients are wanted, both factors are saved, and nobody notices.
+struct ForgetfulProduct {
+  static constexpr const char* name = "forgetful_product";
+  static constexpr const char* doc = "a b";
+  using Attributes = NoAttributes;
+  static constexpr Uses uses = {reads_input(0), reads_input(1)};
+  static Shape shape(const Inputs& x, const Attributes&) { return x[0].shape(); }
+  static Tensor forward(const Inputs& x, Attributes&, const Shape&) {
+    return no_tape([&] { return x[0] * x[1]; });
+  }
+  static void vjp(Walk& w, const Attributes&, const Tensor& g) {
+    if (w.needs(0)) w.give(0, g * w.input(1));
+    if (w.needs(1)) w.give(1, g * w.input(0));
+  }
+  static std::vector<Sample<Attributes>> samples() {
+    return {{{detail::sample_values({3, 4}, 1), detail::sample_values({3, 4}, 2)}, {}}};
+  }
+};
+}  // namespace
+
+TEST_CASE("a rule that reads what `uses` does not name for its input is caught", "[planted]") {
+  CHECK(gradcheck<ForgetfulProduct>());
+  const WallRow row = check_op(detail::describe_op<ForgetfulProduct>());
+  const std::string fault = "when no other is asked for: throws forgetful_product: its rule reads a tensor that `uses`";
+  CHECK(names(row, "the gradient of input 0, " + fault));
+  CHECK(names(row, "the gradient of input 1, " + fault));
+}
+
 TEST_CASE("a wrong f32 kernel is caught and named, the f64 one is not blamed", "[planted]") {
   real_table();
   WrongKernels wrong;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "autograd/create.h"
 #include "autograd/gradcheck.h"
 #include "autograd/gradcheck_differences.h"
 #include "autograd/ops/elements.h"
@@ -66,6 +67,13 @@ Outcome forward_and_backward(const OpSample& sample, const std::vector<Tensor>& 
   return outcome;
 }
 
+// The gradient of one input, when no other is tracked.
+Tensor gradient_alone(const OpSample& sample, std::vector<Tensor> handles, std::size_t k, const Tensor& cotangent) {
+  Tape tape;
+  tape.watch(handles[k]);
+  return tape.gradient(sample.apply(handles), handles[k], {.seed = cotangent, .allow_unused = true});
+}
+
 struct Comparison {
   double worst = 0;   // relative error
   std::string fault;  // where it is more than allowed, or ""
@@ -112,6 +120,7 @@ class OpCheck {
       ++row_.cases;
       try {
         check_gradients();
+        check_inputs_alone();
         check_kernels();
       } catch (const std::exception& error) {
         add_fault(std::string("throws ") + error.what());
@@ -146,6 +155,33 @@ class OpCheck {
     row_.first_order = std::max(row_.first_order, report.worst_error(1));
     row_.second_order = std::max(row_.second_order, report.worst_error(2));
     if (!report) add_fault(to_string(report));
+  }
+
+  // A rule may read for an input only what `uses` names for it. Where all inputs are tracked, more is saved.
+  void check_inputs_alone() {
+    if (!has_gradient()) return;
+    const std::vector<Tensor> inputs = as_type(case_->inputs, f64);
+    random::Generator generator(7);
+    const Tensor y = case_->sample->apply(inputs);
+    const Tensor cotangent = random::normal(y.shape(), {.dtype = y.dtype(), .generator = &generator});
+    const std::vector<Tensor> together = forward_and_backward(*case_->sample, inputs, cotangent, false).gradients;
+    if (together.size() < 2) return;
+    for (std::size_t k = 0, next = 0; k < inputs.size(); ++k) {
+      if (!is_floating(inputs[k].dtype())) continue;
+      const Tensor& expected = together[next++];
+      if (!expected.defined()) continue;
+      const std::string name = "the gradient of input " + std::to_string(k);
+      try {
+        const Tensor alone = gradient_alone(*case_->sample, inputs, k, cotangent);
+        // Not by their bits: gradients that are asked for together may share a product.
+        const Tolerance t = gradcheck_tolerance(f64, 0);
+        const bool agrees = alone.defined() && alone.shape() == expected.shape() &&
+                            allclose(alone, expected, {.rtol = t.rtol, .atol = t.atol, .equal_nan = true});
+        if (!agrees) add_fault(name + " is another one when no other is asked for");
+      } catch (const std::exception& error) {
+        add_fault(name + ", when no other is asked for: throws " + error.what());
+      }
+    }
   }
 
   void check_kernels() {

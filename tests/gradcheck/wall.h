@@ -20,8 +20,9 @@ struct WallRow {
   bool passed() const { return faults.empty(); }
 };
 
-/// Runs all checks of an op: gradients of first and second order, f32 against f64 forward and backward, equal bits for
-/// 1, 2, 3 and 7 threads and for a second run, inputs untouched. An exception is a fault too.
+/// Runs all checks of an op: gradients of first and second order, the same for each input when no other is asked for,
+/// f32 against f64 forward and backward, equal bits for 1, 2, 3 and 7 threads and for a second run, inputs untouched.
+/// An exception is a fault too.
 WallRow check_op(const OpDescription& op);
 
 /// An op on inputs with a layout or a broadcast that its samples do not have.
