@@ -73,7 +73,7 @@ def run_tool(tree, build, command, number):
 
 
 def red_faults(folder, numbers, setup):
-    tree, build = folder / "tree", folder / "build"
+    tree, build = folder / ROOT.name, folder / "build"  # under its own name: ccache then knows the files
     shutil.rmtree(tree, ignore_errors=True)
     copy_tree(tree)
     tool = load_tool(tree)
