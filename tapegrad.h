@@ -4,6 +4,7 @@
 
 #include "autograd/create.h"
 #include "autograd/gradcheck.h"
+#include "autograd/jvp.h"
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/diagonal.h"
 #include "autograd/ops/einsum.h"

@@ -13,6 +13,7 @@
 
 namespace tapegrad {
 
+class Tangents;
 class Tape;
 class Walk;
 
@@ -33,6 +34,7 @@ struct Op {
   std::uint8_t saved = 0;
   std::uint8_t slot_of_input[max_inputs_with_uses] = {};
   std::uint8_t slot_of_output = no_slot;
+  void (*jvp)(Tangents& tangents) = nullptr;  // null: by vjp, see jvp.cpp
 
   static constexpr std::uint8_t no_slot = 0xff;
 

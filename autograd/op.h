@@ -13,10 +13,16 @@
 //   };
 //   Tensor outer(Arg a, Arg b) { return apply<Outer>({}, a, b); }
 //
+// A forward rule is optional. Without one, jvp transposes the vjp; an op that is linear in its only input says so:
+//
+//     static void jvp(Tangents& t, const Attributes&);                  // t.give(...), in differentiable ops
+//     static constexpr bool is_linear = true;                           // ... or: the same op on the input's tangent
+//
 // The walk sums over broadcast axes and adds up contributions; a rule only states its formula. A part that is missing
 // is a compile error that names it. Pointwise ops are shorter still: see ops/pointwise.h.
 #include <functional>
 
+#include "autograd/jvp.h"
 #include "autograd/tape.h"
 
 namespace tapegrad {
@@ -75,6 +81,7 @@ struct OpDescription {
   std::vector<std::string> gradients;  // of a pointwise op: one formula per input
   std::vector<OpSample> samples;
   OpKind kind = OpKind::structured;
+  bool has_forward_rule = false;  // jvp does not come from the vjp
 };
 
 /// The description of a function that is composed of differentiable ops, so that the generated tests and pages have it
@@ -87,6 +94,11 @@ struct Composite {
 };
 
 namespace detail {
+
+template <class F>
+inline constexpr bool has_forward_rule = requires { &F::jvp; };
+template <class F>
+inline constexpr bool is_linear_op = requires { requires F::is_linear; };
 
 template <class F>
 consteval bool check_op() {
@@ -110,15 +122,41 @@ consteval bool check_op() {
   static_assert(
       requires { std::vector<Sample<typename F::Attributes>>(F::samples()); },
       "an op needs `static std::vector<Sample<Attributes>> samples()`");
+  if constexpr (has_forward_rule<F>) {
+    static_assert(
+        requires(Tangents& t, const typename F::Attributes& a) { F::jvp(t, a); },
+        "the forward rule of an op is `static void jvp(Tangents&, const Attributes&)`");
+    static_assert(!is_linear_op<F>, "a linear op needs no `jvp`");
+  }
   return true;
+}
+
+template <class F, class Seen>
+decltype(auto) attributes_of(const Seen& seen) {
+  using A = typename F::Attributes;
+  if constexpr (std::is_empty_v<A>) {
+    return A{};
+  } else {
+    return seen.template attributes<A>();
+  }
 }
 
 template <class F>
 void call_rule(Walk& walk, Tensor g) {
-  if constexpr (std::is_empty_v<typename F::Attributes>) {
-    F::vjp(walk, {}, std::move(g));
+  F::vjp(walk, attributes_of<F>(walk), std::move(g));
+}
+
+template <class F>
+Tensor apply_op(const Tensor* const* x, int count, SourceLocation at, typename F::Attributes attributes);
+
+template <class F>
+void call_forward_rule(Tangents& t) {
+  if constexpr (is_linear_op<F>) {
+    const Tensor tangent = t[0];
+    const Tensor* const x = &tangent;
+    t.give(apply_op<F>(&x, 1, t.at(), attributes_of<F>(t)));
   } else {
-    F::vjp(walk, walk.attributes<typename F::Attributes>(), std::move(g));
+    F::jvp(t, attributes_of<F>(t));
   }
 }
 
@@ -130,6 +168,7 @@ constexpr Op make_op() {
   if constexpr (!std::is_trivially_destructible_v<A>) {
     op.destroy_attributes = [](void* a) noexcept { static_cast<A*>(a)->~A(); };
   }
+  if constexpr (has_forward_rule<F> || is_linear_op<F>) op.jvp = &call_forward_rule<F>;
   return op;
 }
 
@@ -186,7 +225,7 @@ inline DType number_type(std::initializer_list<const Arg*> args) {
 template <class F>
 OpDescription describe_op() {
   static_assert(check_op<F>());
-  OpDescription d{F::name, F::doc, {}, {}, {}, OpKind::structured};
+  OpDescription d{F::name, F::doc, {}, {}, {}, OpKind::structured, has_forward_rule<F> || is_linear_op<F>};
   for (auto& sample : F::samples()) {
     d.samples.push_back({sample.inputs, [attributes = sample.attributes](const std::vector<Tensor>& inputs) {
                            std::vector<const Tensor*> x;

@@ -80,6 +80,29 @@ inline Tensor take_gradient(std::uint64_t& slot) {
 }
 inline void put_gradient(std::uint64_t& slot, Tensor g) { slot |= reinterpret_cast<std::uint64_t>(g.release_block()); }
 
+// Puts back what a walk changes in the record, also when a rule throws, and drops what is left in its slots.
+struct WalkGuard {
+  Tape* recording = record.recording;
+  SourceLocation line = record.line;
+  bool inherit = record.inherit_line;
+  std::uint32_t layer = record.layer;
+  std::uint32_t base = record.slots_size;
+
+  WalkGuard() = default;
+  WalkGuard(const WalkGuard&) = delete;
+  WalkGuard& operator=(const WalkGuard&) = delete;
+  ~WalkGuard() {
+    for (std::uint32_t s = base; s < record.slots_size; ++s) {
+      if (gradient_in(record.slots[s])) take_gradient(record.slots[s]);
+    }
+    record.slots_size = base;
+    record.recording = recording;
+    record.line = line;
+    record.inherit_line = inherit;
+    record.layer = layer;
+  }
+};
+
 // True when sum += g may be done in sum's own elements: nobody else holds them, they are laid out like those of g (of
 // the same shape), and no tape records.
 inline bool may_add_in_place(const Block& sum, const Block& g) {

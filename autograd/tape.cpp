@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "autograd/create.h"
+#include "autograd/jvp.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/record.h"
@@ -22,7 +23,9 @@ using detail::take_gradient;
 namespace {
 
 constexpr detail::Op watch_op{"watch", nullptr};
-constexpr detail::Op alias_op{"alias", [](Walk& walk, Tensor g) { walk.give(0, std::move(g)); }};
+constexpr detail::Op alias_op{.name = "alias",
+                              .vjp = [](Walk& walk, Tensor g) { walk.give(0, std::move(g)); },
+                              .jvp = [](Tangents& t) { t.give(t[0]); }};
 
 Tensor alias_of(const Tensor& x) {
   const auto strides = x.strides();
@@ -294,23 +297,7 @@ void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& 
     if (t.index) first = std::min(first, t.index);
   }
 
-  struct Guard {  // puts everything back, also when a rule throws
-    Tape* recording = record.recording;
-    SourceLocation line = record.line;
-    bool inherit = record.inherit_line;
-    std::uint32_t layer = record.layer;
-    std::uint32_t base = record.slots_size;
-    ~Guard() {
-      for (std::uint32_t s = base; s < record.slots_size; ++s) {
-        if (gradient_in(record.slots[s])) take_gradient(record.slots[s]);
-      }
-      record.slots_size = base;
-      record.recording = recording;
-      record.line = line;
-      record.inherit_line = inherit;
-      record.layer = layer;
-    }
-  } guard;
+  const detail::WalkGuard guard;
   if (record.recording) record.recording = enclosing_;  // this tape pauses; the ones around it record the walk
 
   if (first <= last) {

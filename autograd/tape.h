@@ -51,6 +51,7 @@ class Walk {
   int inputs() const { return detail::inputs_of(entry_); }
 
  private:
+  friend class Tangents;
   friend class Tape;
   void begin(std::uint32_t i, bool keep);
   void end() noexcept;

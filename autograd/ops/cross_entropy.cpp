@@ -113,6 +113,11 @@ struct CrossEntropy {
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     w.give(0, apply<CrossEntropyGradient>(a, Arg(w.input(0)), Arg(g)));
   }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const Tensor of_label = squeeze(gather(t[0], unsqueeze(a.labels, -1), -1), -1);
+    const Tensor rows = sum(softmax(t.input(0)) * t[0], {.axis = -1}) - of_label;
+    t.give(a.reduction == Reduction::none ? rows : sum(rows) * a.weight());
+  }
   static std::vector<Sample<Attributes>> samples() {
     const Tensor x = detail::sample_values({3, 4});
     const Tensor labels = Tensor::from<std::int64_t>({2, 0, 3});

@@ -25,6 +25,7 @@ struct Triangle {
       upper ? "The upper triangle of the last two axes, 0 below." : "The lower triangle of the last two axes, 0 above.";
   using Attributes = TriangleAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes&) {
     if (x[0].ndim() < 2) x.fail(describe(x[0]) + " is not a matrix", "at least two axes are needed");
     return x[0].shape();
@@ -111,6 +112,7 @@ struct DiagonalTranspose {
   static constexpr const char* doc = "The elements put into zeros on the diagonal that diagonal takes them from.";
   using Attributes = DiagonalAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     Shape shape;
     int next = 0;
@@ -141,6 +143,7 @@ struct Diagonal {
   static constexpr const char* doc = "The elements x[i, i + offset] of two axes, as a view.";
   using Attributes = DiagonalAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     const int axis1 = normalize_axis(name, a.axis1, x[0].ndim(), x.at());
     const int axis2 = normalize_axis(name, a.axis2, x[0].ndim(), x.at());

@@ -49,6 +49,11 @@ struct Extreme {
     const Plan plan(shape, a.axis.mask(name, shape.ndim(), w.at()));
     w.give(0, plan.restore(scatter_add(reshape(g, a.index.shape()), a.index, 1, plan.n), shape));
   }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const Tensor dx = t[0];
+    const Plan plan(dx.shape(), a.axis.mask(name, dx.ndim(), t.at()));
+    t.give(reshape(gather(plan.lines(dx), a.index, 1), t.shape()));
+  }
   static std::vector<Sample<Attributes>> samples() { return detail::reduce_samples<Attributes>(false); }
 
   // Writes the extreme values to y and, unless it is null, where they are.

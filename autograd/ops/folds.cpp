@@ -55,6 +55,11 @@ Tensor differentiable_products_of_others(const Tensor& lines) {
   return products_before(lines) * flip(products_before(flip(lines, 1)), 1);
 }
 
+Tensor products_of_others(const Tensor& lines) {
+  const bool is_recorded = detail::record.recording != nullptr;
+  return is_recorded ? differentiable_products_of_others(lines) : fused_products_of_others(lines);
+}
+
 struct Prod {
   static constexpr const char* name = "prod";
   static constexpr const char* doc = "The product of the elements along axes.";
@@ -72,9 +77,13 @@ struct Prod {
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     const Tensor& x = w.input(0);
     const Plan plan(x.shape(), a.axis.mask(name, x.ndim(), w.at()));
-    const Tensor lines = reshape(plan.is_permuted ? permute(x, plan.axes()) : x, {plan.outer, plan.n, plan.inner});
-    const Tensor others = w.recording() ? differentiable_products_of_others(lines) : fused_products_of_others(lines);
+    const Tensor others = products_of_others(plan.lines(x));
     w.give(0, plan.restore(others * reshape(g, {plan.outer, 1, plan.inner}), x.shape()));
+  }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const Tensor& x = t.input(0);
+    const Plan plan(x.shape(), a.axis.mask(name, x.ndim(), t.at()));
+    t.give(reshape(sum(products_of_others(plan.lines(x)) * plan.lines(t[0]), {.axis = 1}), t.shape()));
   }
   static std::vector<Sample<Attributes>> samples() {
     std::vector<Sample<Attributes>> samples = detail::reduce_samples<Attributes>(true);

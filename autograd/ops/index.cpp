@@ -99,6 +99,7 @@ struct ScatterAdd {
     return y;
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) { w.give(0, gather(g, w.input(1), a.axis)); }
+  static void jvp(Tangents& t, const Attributes& a) { t.give(scatter_add(t[0], t.input(1), a.axis, a.size)); }
   static std::vector<Sample<Attributes>> samples() {
     return {{{detail::sample_values({3, 2}), indices({0, 3, 0, -1, 2, 3}, {3, 2})}, {0, 4}},
             {{detail::sample_values({2, 3}), indices({1, 1, 0, 0, 1, 0}, {2, 3})}, {-1, 2}},
@@ -156,6 +157,7 @@ struct Gather {
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     w.give(0, scatter_add(g, w.input(1), a.axis, a.size));
   }
+  static void jvp(Tangents& t, const Attributes& a) { t.give(gather(t[0], t.input(1), a.axis)); }
   static std::vector<Sample<Attributes>> samples() {
     const Tensor x = detail::sample_values({4, 3});
     return {{{x, indices({0, 3, 1, 3, 3, -4}, {2, 3})}, {0}},
@@ -232,6 +234,7 @@ struct TakeTranspose {
     return y;
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) { w.give(0, take(g, w.input(1), a.axis)); }
+  static void jvp(Tangents& t, const Attributes& a) { t.give(take_transpose(t[0], t.input(1), a.axis, a.size)); }
   static std::vector<Sample<Attributes>> samples() {
     return {{{detail::sample_values({4, 3}), indices({0, 2, 0, -1}, {4})}, {0, 5}},
             {{detail::sample_values({2, 2, 2}), indices({1, 1, 0, 1}, {2, 2})}, {0, 2}},
@@ -278,6 +281,7 @@ struct Take {
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     w.give(0, take_transpose(g, w.input(1), a.axis, a.size));
   }
+  static void jvp(Tangents& t, const Attributes& a) { t.give(take(t[0], t.input(1), a.axis)); }
   static std::vector<Sample<Attributes>> samples() {
     const Tensor x = detail::sample_values({4, 3});
     return {{{x, indices({0, 2, 2, -1}, {4})}, {0}},

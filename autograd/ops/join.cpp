@@ -1,4 +1,5 @@
 // Joining tensors and cutting them into parts.
+#include "autograd/create.h"
 #include "autograd/ops/elements.h"
 #include "autograd/ops/shape.h"
 
@@ -51,6 +52,15 @@ struct Concat {
       if (w.needs(input)) w.give(input, g.slice(a.axis, k ? a.ends[k - 1] : 0, a.ends[k]));
     }
   }
+  static void jvp(Tangents& t, const Attributes& a) {
+    std::vector<Tensor> parts;
+    for (std::size_t k = 0; k < a.ends.size(); ++k) {
+      Shape shape = t.shape();
+      shape[a.axis] = a.ends[k] - (k ? a.ends[k - 1] : 0);
+      parts.push_back(t.has(static_cast<int>(k)) ? t[static_cast<int>(k)] : zeros(shape, t.dtype()));
+    }
+    t.give(concat(parts, a.axis));
+  }
   static std::vector<Sample<Attributes>> samples() {
     const Tensor a = detail::sample_values({2, 3});
     const Tensor b = detail::sample_values({2, 1}, 2);
@@ -95,6 +105,15 @@ struct Stack {
     for (int k = 0; k < a.count; ++k) {
       if (w.needs(k)) w.give(k, squeeze(g.slice(a.axis, k, k + 1), a.axis));
     }
+  }
+  static void jvp(Tangents& t, const Attributes& a) {
+    Shape shape;
+    for (int k = 0; k < t.shape().ndim(); ++k) {
+      if (k != a.axis) shape.append(t.shape()[k]);
+    }
+    std::vector<Tensor> parts;
+    for (int k = 0; k < a.count; ++k) parts.push_back(t.has(k) ? t[k] : zeros(shape, t.dtype()));
+    t.give(stack(parts, a.axis));
   }
   static std::vector<Sample<Attributes>> samples() {
     const Tensor a = detail::sample_values({2, 3});

@@ -140,6 +140,15 @@ struct SolveTriangular {
     const double on_diagonal = o.unit_diagonal ? 0 : -1;
     w.give(0, full * triangle(a.shape().back(), o.upper ? 0 : -1, on_diagonal, o.upper ? -1 : 0, a.dtype()));
   }
+  // op(a) dx = db - op(da) x, with what counts of da.
+  static void jvp(Tangents& t, const Attributes& o) {
+    const auto solve = [&](const Tensor& b) { return apply<SolveTriangular>(o, Arg(t.input(0)), Arg(b)); };
+    if (t.has(1)) t.give(solve(t[1]));
+    if (!t.has(0)) return;
+    const double on_diagonal = o.unit_diagonal ? 0 : 1;
+    const Tensor da = t[0] * triangle(t[0].shape().back(), o.upper ? 0 : 1, on_diagonal, o.upper ? 1 : 0, t.dtype());
+    t.give(-solve(matmul(o.transpose ? transpose(da) : da, t.output())));
+  }
   static std::vector<Sample<Attributes>> samples() {
     // Away from zero on the diagonal, small beside it, so that solutions stay of moderate size.
     const auto matrix = [](const Shape& shape) {
@@ -239,6 +248,14 @@ struct Cholesky {
     const auto solve = [&](const Tensor& b) { return solve_triangular(factor, b, {.transpose = true}); };
     const Tensor s = solve(transpose(solve(p)));
     w.give(0, (s + transpose(s)) * half);
+  }
+  // L tril(L^-1 S L^-T), the diagonal of the triangle halved, for the symmetric S with the lower triangle of da.
+  static void jvp(Tangents& t, const Attributes&) {
+    const Tensor& factor = t.output();
+    const Tensor half = triangle(factor.shape().back(), 1, 0.5, 0, t.dtype());
+    const Tensor lower = t[0] * half;
+    const auto solve = [&](const Tensor& b) { return solve_triangular(factor, b); };
+    t.give(matmul(factor, solve(transpose(solve(lower + transpose(lower)))) * half));
   }
   static std::vector<Sample<Attributes>> samples() {
     const auto matrix = [](const Shape& shape) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "autograd/ops/matrix_product.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 
 namespace tapegrad {
@@ -101,6 +102,10 @@ struct Matmul {
       w.give(1, a.right.ndim == 1 ? squeeze(gradient, -1) : gradient);
     }
   }
+  static void jvp(Tangents& t, const Attributes&) {
+    if (t.has(0)) t.give(matmul(t[0], t.input(1)));
+    if (t.has(1)) t.give(matmul(t.input(0), t[1]));
+  }
 
   static std::vector<Sample<Attributes>> samples() {
     const auto x = [](const Shape& shape) { return detail::sample_values(shape, 1); };
@@ -195,6 +200,11 @@ struct Linear {
     if (w.needs(0)) w.give(0, matmul(g, w.input(1)));
     if (w.needs(1)) w.give(1, matmul(transpose(as_rows(g)), as_rows(w.input(0))));
     if (w.needs(2)) w.give(2, g);
+  }
+  static void jvp(Tangents& t, const Attributes&) {
+    if (t.has(0)) t.give(matmul(t[0], transpose(t.input(1))));
+    if (t.has(1)) t.give(matmul(t.input(0), transpose(t[1])));
+    if (t.has(2)) t.give(expand(t[2], t.shape()));
   }
 
   static std::vector<Sample<Attributes>> samples() {

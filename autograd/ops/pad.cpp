@@ -48,6 +48,7 @@ struct Pad {
     }
     w.give(0, inside);
   }
+  static void jvp(Tangents& t, const Attributes& a) { t.give(apply<Pad>({a.widths, 0}, Arg(t[0]))); }
   static std::vector<Sample<Attributes>> samples() {
     const Tensor x = detail::sample_values({3, 4});
     return {{{x}, {{{{1, 2}, {0, 1}}}, 0}},

@@ -5,6 +5,7 @@
 #include "autograd/create.h"
 #include "autograd/ops/evaluate.h"
 #include "autograd/ops/pointwise.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/record.h"
 
 namespace tapegrad::detail {
@@ -46,12 +47,14 @@ void record_many(const PointwiseOp& op, const Tensor* const* x, int count, Sourc
 
 // ---- the backward pass ----
 
-const Tensor& tensor_of(const Source& source, const Walk& walk, const Tensor& g) {
+// `seen` is what a rule sees, Walk or Tangents.
+template <class Seen>
+const Tensor& tensor_of(const Source& source, const Seen& seen, const Tensor& g) {
   switch (source.kind) {
     case Source::Kind::input:
-      return walk.input(source.index);
+      return seen.input(source.index);
     case Source::Kind::output:
-      return walk.output();
+      return seen.output();
     case Source::Kind::upstream:
       break;
   }
@@ -158,6 +161,32 @@ void pointwise_rule(Walk& walk, Tensor g) {
   give_few(walk, op, gradient, g);
 }
 
+// ---- the sweep forward ----
+
+// The derivative of an element is the same number in both directions: the tangent takes the place of the cotangent in
+// the gradient's program.
+void give_tangent(Tangents& t, const PointwiseOp& op, int k) {
+  const PointwiseOp::PartialOp& partial = op.partial(k);
+  const Form form = partial.partial.form;
+  const Tensor tangent = t[k];
+  if (form == Form::zero) return;
+  if (form != Form::general) return t.give(expand(form == Form::upstream ? tangent : -tangent, t.shape()));
+  const Tensor* x[max_operands];
+  const int count = partial.op->inputs();
+  for (int s = 0; s < count; ++s) x[s] = &tensor_of(partial.sources[static_cast<std::size_t>(s)], t, tangent);
+  Tensor y = Tensor::empty(t.shape(), t.dtype());
+  evaluate(partial.op->executable(), std::span(x, static_cast<std::size_t>(count)), {&y, 1});
+  if (record.recording) record_many(*partial.op, x, count, t.at(), y);
+  t.give(std::move(y));
+}
+
+void pointwise_forward_rule(Tangents& t) {
+  const auto& op = static_cast<const PointwiseOp&>(t.op());
+  for (int k = 0; k < op.inputs(); ++k) {
+    if (t.has(k)) give_tangent(t, op, k);
+  }
+}
+
 [[gnu::noinline]] void add_large(Block& sum, const Block& g) {
   static const program::Executable add = program::lower(program::trace([](auto a, auto b) { return a + b; }));
   void* elements = sum.data;
@@ -181,6 +210,7 @@ PointwiseOp::PointwiseOp(const char* op_name, program::Program p, PointwiseResul
       executable_(program::lower(program_)),
       result_(result),
       integral_(keeps_integers(program_)) {
+  jvp = &pointwise_forward_rule;
   if (inputs() > max_operands)
     throw Error(std::string(op_name) + ": a derivative of this order reads too many tensors");
   for (int k = 0; k < inputs() && result_ == PointwiseResult::number; ++k) {

@@ -101,6 +101,7 @@ struct Sum {
   static constexpr const char* doc = "The sum of the elements along axes.";
   using Attributes = ReduceAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) { return detail::reduction_shape(x, a); }
   static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
     return sum_over(x[0], mask_of(x, a.axis), shape);
@@ -117,6 +118,7 @@ struct Mean {
   static constexpr const char* doc = "The mean of the elements along axes.";
   using Attributes = ReduceAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) { return detail::reduction_shape(x, a); }
   static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
     const unsigned mask = mask_of(x, a.axis);
@@ -164,6 +166,7 @@ struct Expand {
   static constexpr const char* doc = "Broadcast to a shape, as a view.";
   using Attributes = ToShape;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     if (broadcast_mask(x[0].shape(), a.shape) == ~0u) {
       x.fail(describe(x[0]) + " does not broadcast to " + to_string(a.shape),
@@ -196,6 +199,7 @@ struct SumTo {
   static constexpr const char* doc = "Summed over the axes along which the shape would be broadcast.";
   using Attributes = ToShape;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     if (broadcast_mask(a.shape, x[0].shape()) == ~0u) {
       x.fail(to_string(a.shape) + " does not broadcast to " + describe(x[0]),

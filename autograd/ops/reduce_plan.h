@@ -44,6 +44,8 @@ struct ReducePlan {
   std::span<const int> axes() const { return {order.data(), static_cast<std::size_t>(ndim)}; }
   // The elements of x in the order [outer, n, inner].
   Tensor arrange(const Tensor& x) const { return contiguous_elements(is_permuted ? permuted_view(x, axes()) : x); }
+  // ... and in that shape, in differentiable ops.
+  Tensor lines(const Tensor& x) const { return reshape(is_permuted ? permute(x, axes()) : x, {outer, n, inner}); }
   // Back from [outer, n, inner] to the shape of the input, in differentiable ops.
   Tensor restore(const Tensor& arranged, const Shape& shape) const {
     if (!is_permuted) return reshape(arranged, shape);

@@ -72,6 +72,20 @@ Tensor times_previous(const Tensor& a, const Tensor& b, int axis, F&& first) {
   return concat({first(a.slice(axis, 0, 1)), a.slice(axis, 1, n) * b.slice(axis, 0, n - 1)}, axis);
 }
 
+// x[k - 1], with `first` at 0.
+Tensor moved_on(const Tensor& x, int axis, double first = 0) {
+  const std::int64_t n = x.shape(axis);
+  if (n == 0) return x;
+  return concat({full(x.slice(axis, 0, 1).shape(), first, x.dtype()), x.slice(axis, 0, n - 1)}, axis);
+}
+
+// x[k + 1], with 0 at the end.
+Tensor moved_back(const Tensor& x, int axis) {
+  const std::int64_t n = x.shape(axis);
+  if (n == 0) return x;
+  return concat({x.slice(axis, 1, n), zeros_like(x.slice(axis, 0, 1))}, axis);
+}
+
 // ---- samples ----
 
 // Rows, columns, the middle; strided; size 1 and 0; enough for several threads.
@@ -97,6 +111,7 @@ struct CumSum {
   static constexpr const char* doc = "Running sums along an axis.";
   using Attributes = ScanAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) { return checked_shape(x, a); }
   static Tensor forward(const Inputs& x, Attributes& a, const Shape& shape) {
     a.axis = normalize_axis(name, a.axis, shape.ndim(), x.at());
@@ -139,6 +154,12 @@ struct LinearScan {
     const auto zero = [](const Tensor& first) { return zeros_like(first); };
     w.give(1, a.reverse ? times_previous(w.output(), h, a.axis, zero) : times_previous(h, w.output(), a.axis, zero));
   }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const auto give = [&](const Tensor& dx) { t.give(linear_scan(dx, t.input(1), {a.axis, a.reverse})); };
+    if (t.has(0)) give(t[0]);
+    // y[k] = x[k] + a[k] y[k - 1], or, in reverse, x[k] + a[k + 1] y[k + 1].
+    if (t.has(1)) give(a.reverse ? moved_back(t[1] * t.output(), a.axis) : t[1] * moved_on(t.output(), a.axis));
+  }
   static std::vector<Sample<Attributes>> samples() {
     std::vector<Sample<Attributes>> samples = scan_samples();
     for (auto& sample : samples) {
@@ -171,6 +192,10 @@ struct CumProd {
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     const Tensor h = linear_scan(g, w.input(0), {a.axis, true});
     w.give(0, times_previous(h, w.output(), a.axis, [](const Tensor& first) { return first; }));
+  }
+  static void jvp(Tangents& t, const Attributes& a) {
+    // y[k] = x[k] y[k - 1], with 1 in front of the first.
+    t.give(linear_scan(t[0] * moved_on(t.output(), a.axis, 1), t.input(0), {a.axis}));
   }
   static std::vector<Sample<Attributes>> samples() {
     std::vector<Sample<Attributes>> samples = scan_samples();

@@ -44,6 +44,7 @@ struct Reshape {
     Shape shape;
   };
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     if (a.shape.size() != x[0].size()) {
       x.fail(describe(x[0]) + " has " + std::to_string(x[0].size()) + " elements, " + to_string(a.shape) + " has " +
@@ -81,6 +82,7 @@ struct Permute {
     std::span<const int> used(int ndim) const { return {order.data(), static_cast<std::size_t>(ndim)}; }
   };
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     Shape shape = x[0].shape();
     for (int k = 0; k < shape.ndim(); ++k) shape[k] = x[0].block()->shape[a.order[static_cast<std::size_t>(k)]];
@@ -109,6 +111,7 @@ struct Transpose {
     int a, b;
   };
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     Shape shape = x[0].shape();
     std::swap(shape[a.a], shape[a.b]);
@@ -136,6 +139,7 @@ struct SliceTranspose {
   static constexpr const char* doc = "The elements put into zeros at the places that slice takes them from.";
   using Attributes = SliceAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     Shape shape = x[0].shape();
     shape[a.axis] = a.full;
@@ -159,6 +163,7 @@ struct Slice {
   static constexpr const char* doc = "Elements start, start + step, ... of an axis.";
   using Attributes = SliceAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes& a) {
     Shape shape = x[0].shape();
     shape[a.axis] = a.size;
@@ -200,6 +205,7 @@ struct Contiguous {
   static constexpr const char* doc = "A copy whose elements lie in C order.";
   using Attributes = NoAttributes;
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes&) { return x[0].shape(); }
   static Tensor forward(const Inputs& x, Attributes&, const Shape& shape) {
     Tensor y = Tensor::empty(shape, x[0].dtype());
@@ -220,6 +226,7 @@ struct To {
     DType type;
   };
   static constexpr Uses uses = {};
+  static constexpr bool is_linear = true;
   static Shape shape(const Inputs& x, const Attributes&) { return x[0].shape(); }
   static Tensor forward(const Inputs& x, Attributes& a, const Shape&) { return detail::converted(x[0], a.type); }
   static void vjp(Walk& w, const Attributes&, const Tensor& g) { w.give(0, g); }  // the walk restores the dtype

@@ -103,6 +103,14 @@ struct SoftmaxGradient {
     }
     if (w.needs(1)) w.give(1, apply<SoftmaxGradient>(a, Arg(y), Arg(h)));
   }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const ReduceOptions along{.axis = a.axis, .keepdims = true};
+    const Tensor& y = t.input(0);
+    if (t.has(1)) t.give(y * (t[1] - sum(y * t[1], along)));
+    if (!t.has(0)) return;
+    const Tensor& g = t.input(1);
+    t.give(t[0] * (g - sum(y * g, along)) - y * sum(t[0] * g, along));
+  }
   static std::vector<Sample<Attributes>> samples() { return pair_samples(); }
 };
 
@@ -118,6 +126,10 @@ struct Softmax {
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     w.give(0, apply<SoftmaxGradient>(a, Arg(w.output()), Arg(g)));
+  }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const Tensor& y = t.output();
+    t.give(y * (t[0] - sum(y * t[0], {.axis = a.axis, .keepdims = true})));
   }
   static std::vector<Sample<Attributes>> samples() { return axis_samples(); }
 };
@@ -138,6 +150,12 @@ struct LogSoftmaxGradient {
     if (w.needs(0)) w.give(0, -(h * p * sum(w.input(1), along)));
     if (w.needs(1)) w.give(1, h - sum(h * p, along));
   }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const ReduceOptions along{.axis = a.axis, .keepdims = true};
+    const Tensor p = exp(t.input(0));
+    if (t.has(0)) t.give(-(t[0] * p * sum(t.input(1), along)));
+    if (t.has(1)) t.give(t[1] - p * sum(t[1], along));
+  }
   static std::vector<Sample<Attributes>> samples() { return pair_samples(); }
 };
 
@@ -153,6 +171,9 @@ struct LogSoftmax {
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
     w.give(0, apply<LogSoftmaxGradient>(a, Arg(w.output()), Arg(g)));
+  }
+  static void jvp(Tangents& t, const Attributes& a) {
+    t.give(t[0] - sum(exp(t.output()) * t[0], {.axis = a.axis, .keepdims = true}));
   }
   static std::vector<Sample<Attributes>> samples() { return axis_samples(); }
 };

@@ -48,15 +48,18 @@ struct Variance {
     return y;
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
-    // The inner choice keeps the division, and with it every further derivative, finite where the result is 0.
-    static const auto over = pointwise("over_stddev", [](auto cotangent, auto stddev) {
-      return where(stddev == 0, 0, cotangent / where(stddev == 0, 1, stddev));
-    });
     const Tensor& x = w.input(0);
     const unsigned mask = a.axis.mask(name, x.ndim(), w.at());
     const double factor = (root ? 1 : 2) / divisor(x.shape(), mask, a.ddof);
-    const Tensor scaled = (root ? over(g, w.output()) : g) * factor;
+    const Tensor scaled = (root ? over_stddev(g, w.output()) : g) * factor;
     w.give(0, (x - mean(x, {.axis = a.axis, .keepdims = true})) * reshape(scaled, kept_shape(x.shape(), mask)));
+  }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const Tensor& x = t.input(0);
+    const double factor = (root ? 1 : 2) / divisor(x.shape(), a.axis.mask(name, x.ndim(), t.at()), a.ddof);
+    const Tensor deviation = x - mean(x, {.axis = a.axis, .keepdims = true});
+    const Tensor dy = sum(deviation * t[0], {.axis = a.axis, .keepdims = a.keepdims}) * factor;
+    t.give(root ? over_stddev(dy, t.output()) : dy);
   }
   static std::vector<Sample<Attributes>> samples() {
     std::vector<Sample<Attributes>> samples = reduce_samples<Attributes>(false);
@@ -66,6 +69,12 @@ struct Variance {
   }
 
  private:
+  // The inner choice keeps the division, and with it every further derivative, finite where the result is 0.
+  static Tensor over_stddev(const Tensor& v, const Tensor& result) {
+    static const auto formula = pointwise(
+        "over_stddev", [](auto a, auto stddev) { return where(stddev == 0, 0, a / where(stddev == 0, 1, stddev)); });
+    return formula(v, result);
+  }
   static double divisor(const Shape& shape, unsigned mask, int ddof) {
     return std::max(0.0, static_cast<double>(Plan(shape, mask).n) - ddof);
   }
@@ -100,14 +109,14 @@ struct Norm {
     return y;
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
-    // The inner choice keeps the division, and with it every further derivative, finite where the norm is 0.
-    static const auto over_norm = pointwise("over_norm", [](auto cotangent, auto norm) {
-      return where(norm == 0, 0, cotangent / where(norm == 0, 1, norm));
-    });
-    static const auto signed_as = pointwise("signed_as", [](auto cotangent, auto v) { return cotangent * sign(v); });
     const Tensor& x = w.input(0);
     const Shape kept = kept_shape(x.shape(), a.axis.mask(name, x.ndim(), w.at()));
     w.give(0, a.is_euclidean ? x * reshape(over_norm(g, w.output()), kept) : signed_as(reshape(g, kept), x));
+  }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const Tensor& x = t.input(0);
+    const ReduceOptions along{.axis = a.axis, .keepdims = a.keepdims};
+    t.give(a.is_euclidean ? over_norm(sum(x * t[0], along), t.output()) : sum(signed_as(t[0], x), along));
   }
   static std::vector<Sample<Attributes>> samples() {
     std::vector<Sample<Attributes>> samples = reduce_samples<Attributes>(false);
@@ -116,6 +125,18 @@ struct Norm {
       samples.push_back(std::move(sample));
     }
     return samples;
+  }
+
+ private:
+  // The inner choice keeps the division, and with it every further derivative, finite where the norm is 0.
+  static Tensor over_norm(const Tensor& v, const Tensor& result) {
+    static const auto formula =
+        pointwise("over_norm", [](auto a, auto norm) { return where(norm == 0, 0, a / where(norm == 0, 1, norm)); });
+    return formula(v, result);
+  }
+  static Tensor signed_as(const Tensor& v, const Tensor& x) {
+    static const auto formula = pointwise("signed_as", [](auto a, auto b) { return a * sign(b); });
+    return formula(v, x);
   }
 };
 
@@ -154,16 +175,27 @@ struct LogSumExp {
     return reshape(shifted_log(sum(shifted_exp(from, largest), kept), largest), shape);
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
-    // Where all elements are -infinity, so is the result, and the gradient is 0.
-    static const auto softmax_times = pointwise("softmax_times", [](auto v, auto result, auto cotangent) {
-      const auto is_nothing = result == -std::numeric_limits<double>::infinity();
-      return where(is_nothing, 0, cotangent * exp(v - where(is_nothing, 0, result)));
-    });
     const Tensor& x = w.input(0);
     const Shape kept = kept_shape(x.shape(), a.axis.mask(name, x.ndim(), w.at()));
     w.give(0, softmax_times(x, reshape(w.output(), kept), reshape(g, kept)));
   }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const Tensor& x = t.input(0);
+    const Shape kept = kept_shape(x.shape(), a.axis.mask(name, x.ndim(), t.at()));
+    const ReduceOptions along{.axis = a.axis, .keepdims = a.keepdims};
+    t.give(sum(softmax_times(x, reshape(t.output(), kept), t[0]), along));
+  }
   static std::vector<Sample<Attributes>> samples() { return reduce_samples<Attributes>(false); }
+
+ private:
+  // Where all elements are -infinity, so is the result, and the derivative is 0.
+  static Tensor softmax_times(const Tensor& x, const Tensor& result, const Tensor& factor) {
+    static const auto formula = pointwise("softmax_times", [](auto v, auto y, auto a) {
+      const auto is_nothing = y == -std::numeric_limits<double>::infinity();
+      return where(is_nothing, 0, a * exp(v - where(is_nothing, 0, y)));
+    });
+    return formula(x, result, factor);
+  }
 };
 
 }  // namespace

@@ -41,8 +41,11 @@ std::vector<OpDescription> select(std::vector<OpDescription> ops, const std::vec
 }
 
 void print_row(const WallRow& row) {
-  std::printf("%-24s %5d %8d  %9.0e %9.0e %10.0e %10.0e  %s\n", row.name.c_str(), row.cases, row.threaded,
-              row.first_order, row.second_order, row.f32_value, row.f32_gradient, row.passed() ? "passed" : "FAILED");
+  char dot_test[16] = "-";
+  if (row.has_forward_rule) std::snprintf(dot_test, sizeof dot_test, "%.0e", row.dot_test);
+  std::printf("%-24s %5d %8d  %9.0e %9.0e %6.0e %8s %10.0e %10.0e  %s\n", row.name.c_str(), row.cases, row.threaded,
+              row.first_order, row.second_order, row.forward, dot_test, row.f32_value, row.f32_gradient,
+              row.passed() ? "passed" : "FAILED");
   for (std::size_t k = 0; k < row.faults.size() && k < most_faults; ++k) std::printf("  %s\n", row.faults[k].c_str());
   if (row.faults.size() > most_faults) std::printf("  ... and %zu more\n", row.faults.size() - most_faults);
   std::fflush(stdout);
@@ -91,10 +94,11 @@ int run(const std::vector<OpDescription>& all, std::vector<std::string> names) {
   count_kernel_calls();
   const std::vector<OpDescription> ops = select(all, names);
   std::printf("kernels: %s\n\n", kernels::instruction_set());
-  // Relative errors: of f64 gradients against differences, and of f32 kernels against f64 ones.
-  std::printf("%-24s %5s %8s  %9s %9s %10s %10s\n", "", "", "", "gradients", "", "f32 and", "f64");
-  std::printf("%-24s %5s %8s  %9s %9s %10s %10s  %s\n", "op", "cases", "threaded", "1st order", "2nd order", "forward",
-              "backward", "verdict");
+  // Relative errors: of f64 gradients and jvp against differences, of gradients against forward rules of their own, and
+  // of f32 kernels against f64 ones.
+  std::printf("%-24s %5s %8s  %9s %9s %6s %8s %10s %10s\n", "", "", "", "gradients", "", "", "", "f32 and", "f64");
+  std::printf("%-24s %5s %8s  %9s %9s %6s %8s %10s %10s  %s\n", "op", "cases", "threaded", "1st order", "2nd order",
+              "jvp", "dot test", "forward", "backward", "verdict");
   std::size_t failed = 0;
   std::vector<WallRow> rows;
   for (const OpDescription& op : ops) {

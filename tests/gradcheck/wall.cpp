@@ -11,6 +11,7 @@
 #include "autograd/ops/elements.h"
 #include "autograd/random.h"
 #include "autograd/thread_pool.h"
+#include "tests/gradcheck/forward.h"
 
 namespace tapegrad::tests {
 namespace {
@@ -111,7 +112,10 @@ Comparison compare(const Tensor& low, const Tensor& high, int order) {
 
 class OpCheck {
  public:
-  explicit OpCheck(const OpDescription& op) : op_(op) { row_.name = op.name; }
+  explicit OpCheck(const OpDescription& op) : op_(op) {
+    row_.name = op.name;
+    row_.has_forward_rule = op.has_forward_rule;
+  }
 
   WallRow run() {
     if (op_.samples.empty()) add_fault("no samples");
@@ -151,10 +155,19 @@ class OpCheck {
     // Samples for several threads are there for their bits: the rules of second order are the same for small ones.
     std::int64_t size = 0;
     for (const Tensor& x : case_->inputs) size += x.size();
-    const GradcheckReport report = gradcheck(case_->sample->apply, case_->inputs, {.second_order = size <= 5000});
+    const bool is_small = size <= 5000;
+    const GradcheckReport report = gradcheck(case_->sample->apply, case_->inputs, {.second_order = is_small});
     row_.first_order = std::max(row_.first_order, report.worst_error(1));
     row_.second_order = std::max(row_.second_order, report.worst_error(2));
     if (!report) add_fault(to_string(report));
+    if (is_small) check_jvp();
+  }
+
+  void check_jvp() {
+    const ForwardCheck check = check_forward(*case_->sample, case_->inputs, op_.has_forward_rule);
+    row_.forward = std::max(row_.forward, check.worst);
+    row_.dot_test = std::max(row_.dot_test, check.worst_dot);
+    for (const std::string& fault : check.faults) add_fault(fault);
   }
 
   // A rule may read for an input only what `uses` names for it. Where all inputs are tracked, more is saved.

@@ -13,14 +13,17 @@ struct WallRow {
   int threaded = 0;        // ... of which cut their work for several threads
   double first_order = 0;  // worst relative error against differences, f64
   double second_order = 0;
-  double f32_value = 0;  // worst relative error of f32 against f64
+  double forward = 0;             // ... of jvp, and of a jvp in a jvp
+  double dot_test = 0;            // |<v, J u> - <J' v, u>|, relative to the sum of magnitudes
+  bool has_forward_rule = false;  // else jvp is made from the vjp, and the dot test says nothing
+  double f32_value = 0;           // worst relative error of f32 against f64
   double f32_gradient = 0;
   std::vector<std::string> faults;
 
   bool passed() const { return faults.empty(); }
 };
 
-/// Runs all checks of an op: gradients of first and second order, the same for each input when no other is asked for,
+/// Runs all checks of an op: gradients of first and second order, the same for each input when no other is asked for, jvp,
 /// f32 against f64 forward and backward, equal bits for 1, 2, 3 and 7 threads and for a second run, inputs untouched.
 /// An exception is a fault too.
 WallRow check_op(const OpDescription& op);
