@@ -16,6 +16,7 @@
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
 #include "tests/catch.h"
+#include "tests/gradcheck/forward.h"
 #include "tests/gradcheck/wall.h"
 
 using namespace tapegrad;
@@ -113,24 +114,56 @@ struct Planted {
   }
 };
 
+// The fault in a forward rule, which is the jvp of the shipped op; the vjp is right.
+template <int count>
+struct PlantedForward : Planted<count> {
+  using Attributes = typename Planted<count>::Attributes;
+  static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
+    Planted<count>::vjp(w, {std::make_shared<const Plan>(Plan{a.plan->apply, Fault::none})}, g);
+  }
+  static void jvp(Tangents& t, const Attributes& a) {
+    const bool is_constant = a.plan->fault == Fault::without_second_order;
+    std::vector<Tensor> x;
+    std::vector<Tensor> moving;
+    std::vector<Tensor> tangents;
+    for (int k = 0; k < count; ++k) {
+      x.push_back(is_constant ? stop_gradient(t.input(k)) : t.input(k));
+      if (!t.has(k)) continue;
+      moving.push_back(x.back());
+      tangents.push_back(t[k]);
+    }
+    const auto f = [&](const std::vector<Tensor>& inputs) {
+      std::vector<Tensor> all = x;
+      std::size_t next = 0;
+      for (int k = 0; k < count; ++k) {
+        if (t.has(k)) all[static_cast<std::size_t>(k)] = inputs[next++];
+      }
+      return a.plan->apply(all);
+    };
+    t.give(spoiled(a.plan->fault, tapegrad::jvp(f, moving, tangents).tangent, t.shape()));
+  }
+};
+
+template <template <int> class Op>
 Tensor apply_planted(const std::shared_ptr<const Plan>& plan, const std::vector<Tensor>& x) {
   const SourceLocation at = SourceLocation::current();
   switch (x.size()) {
     case 1:
-      return apply_to_all<Planted<1>>({plan}, x, at);
+      return apply_to_all<Op<1>>({plan}, x, at);
     case 2:
-      return apply_to_all<Planted<2>>({plan}, x, at);
+      return apply_to_all<Op<2>>({plan}, x, at);
     default:
-      return apply_to_all<Planted<3>>({plan}, x, at);
+      return apply_to_all<Op<3>>({plan}, x, at);
   }
 }
 
 // The op with the fault in its rule. Samples of more than three tensors are left out, and large ones, for speed.
+template <template <int> class Op = Planted>
 OpDescription plant(OpDescription op, Fault fault) {
   std::erase_if(op.samples, [](const OpSample& s) { return s.inputs.size() > 3 || s.inputs[0].size() > 1000; });
   for (OpSample& sample : op.samples) {
     const auto plan = std::make_shared<const Plan>(Plan{sample.apply, fault});
-    sample.apply = [plan](const std::vector<Tensor>& x) { return apply_planted(plan, x); };
+    sample.apply = [plan](const std::vector<Tensor>& x) { return apply_planted<Op>(plan, x); };
   }
   return op;
 }
@@ -161,6 +194,32 @@ void require_caught(Fault fault, const std::string& cause, const std::function<b
     if (!applies(op)) continue;
     INFO(op.name);
     CHECK(is_caught(plant(op, fault), cause));
+    ++planted;
+  }
+  CHECK(planted > 0);
+}
+
+// What the wall finds of jvp on the cases of an op.
+std::vector<std::string> forward_faults(const OpDescription& op, bool dot_test) {
+  std::vector<std::string> faults;
+  for (const tests::WallCase& c : tests::wall_cases(op)) {
+    for (std::string& fault : tests::check_forward(*c.sample, c.inputs, dot_test).faults) {
+      faults.push_back(std::move(fault));
+    }
+  }
+  return faults;
+}
+
+void require_forward_caught(Fault fault, const std::vector<std::string>& causes,
+                            const std::function<bool(const OpDescription&)>& applies) {
+  int planted = 0;
+  for (const OpDescription& op : detail::all_ops()) {
+    if (!applies(op)) continue;
+    const std::vector<std::string> faults = forward_faults(plant<PlantedForward>(op, fault), true);
+    for (const std::string& cause : causes) {
+      INFO(op.name << ": " << cause);
+      CHECK(std::any_of(faults.begin(), faults.end(), [&](const std::string& f) { return f.find(cause) == 0; }));
+    }
     ++planted;
   }
   CHECK(planted > 0);
@@ -317,6 +376,25 @@ TEST_CASE("a rule that reads what `uses` does not name for its input is caught",
   const std::string fault = "when no other is asked for: throws forgetful_product: its rule reads a tensor that `uses`";
   CHECK(names(row, "the gradient of input 0, " + fault));
   CHECK(names(row, "the gradient of input 1, " + fault));
+}
+
+TEST_CASE("every op without its forward rule has the same jvp by its vjp", "[planted]") {
+  for (const OpDescription& op : detail::all_ops()) {
+    for (const std::string& fault : forward_faults(plant(op, Fault::none), false)) {
+      INFO(op.name << ": " << fault);
+      CHECK(false);
+    }
+  }
+}
+
+TEST_CASE("a wrong forward rule is caught in every op, by differences and by the dot test", "[planted]") {
+  require_forward_caught(Fault::twice, {"jvp: element", "dot test"}, has_slope);
+  require_forward_caught(Fault::zero, {"jvp: element", "dot test"}, has_slope);
+  require_forward_caught(Fault::without_second_order, {"jvp of jvp: element"}, is_nonlinear);
+  for (const OpDescription& op : detail::all_ops()) {
+    INFO(op.name);
+    CHECK(forward_faults(plant<PlantedForward>(op, Fault::none), true).empty());
+  }
 }
 
 TEST_CASE("a wrong f32 kernel is caught and named, the f64 one is not blamed", "[planted]") {
