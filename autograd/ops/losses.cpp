@@ -17,7 +17,9 @@ class Call {
       : name_(name), at_(x.at()), scope_(detail::record.layer, x.at()), x_(detail::defined(name, x)) {
     if (!is_floating(x_.dtype())) fail("the predictions are " + describe(x_), "convert them with to(f32)");
   }
-  Call(const char* name, const Arg& x, const Arg& target) : Call(name, x) { check_equal(target, "targets"); }
+  Call(const char* name, const Arg& x, const Arg& target) : Call(name, x) {
+    if (!target.is_number()) check_equal(target, "targets");
+  }
 
   void check_equal(const Arg& other, const char* what) const {
     const Tensor& given = detail::defined(name_, other);

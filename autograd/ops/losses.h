@@ -2,7 +2,7 @@
 // Losses, under PyTorch's names and with its options; every one has `reduction`.
 //
 // Predictions and targets have equal shapes unless a loss says otherwise: [b] and [b, 1] would broadcast to [b, b]
-// without a warning, so they throw. Predictions are f32 or f64; targets may be integers or booleans too. The mean is
+// without a warning, so they throw. A number is the target of every prediction. Predictions are f32 or f64; targets may be integers or booleans too. The mean is
 // over all elements of the unreduced loss; over none it throws. Targets are differentiable as well.
 #include <string>
 #include <vector>

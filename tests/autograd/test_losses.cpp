@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "autograd/gradcheck.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/softmax.h"
 #include "tests/autograd/loss_golden.h"
@@ -294,13 +295,27 @@ TEST_CASE("a loss is one fused formula and a reduction on the tape, at the calle
   }
 }
 
+TEST_CASE("a number is the target of every prediction") {
+  const Tensor x = Tensor::from({-2.0, 0.5, 3.0, 1.0}, {2, 2});
+  const Tensor one = ones_like(x);
+  CHECK(array_equal(mse(x, 1), mse(x, one)));
+  CHECK(array_equal(bce_logits(x, 1), bce_logits(x, one)));
+  CHECK(array_equal(bce_logits(x, 0.5, {.reduction = Reduction::none}),
+                    bce_logits(x, 0.5 * one, {.reduction = Reduction::none})));
+  CHECK(array_equal(hinge(x, -1), hinge(x, -one)));
+  CHECK(gradcheck([](Arg logits) { return bce_logits(logits, 1); }, x).passed());
+  CHECK(
+      error_of([&] { hinge(x, 2); }) ==
+      "hinge: target 2 at position [] is neither 1 nor -1, at here; targets of 0 and 1 become those as 2 * target - 1");
+}
+
 TEST_CASE("pairwise losses say what does not fit") {
   const Tensor x = zeros({4});
   const std::string hint = "; reshape() or squeeze() one of them";
   CHECK(error_of([&] {
           mse(x, zeros({4, 1}));
         }) == "mse: predictions f32[4] and targets f32[4, 1] differ in shape, at here" + hint);
-  CHECK(error_of([&] { bce_logits(x, 1); }) ==
+  CHECK(error_of([&] { bce_logits(x, ones({})); }) ==
         "bce_logits: predictions f32[4] and targets f32[] differ in shape, at here" + hint);
   CHECK(error_of([&] { l1(zeros({4}, i64), x); }) ==
         "l1: the predictions are i64[4], at here; convert them with to(f32)");
