@@ -91,9 +91,9 @@ TextModel<Cell> make_text_model(std::int64_t symbols, std::int64_t hidden) {
   return {make_cell<Cell>(symbols, hidden), {hidden, symbols}};
 }
 
-/// How strongly the loss at the last step depends on the state after each step t = 1 ... T: |dL / dh_t| of a simple RNN,
-/// |dL / dc_t| of an LSTM, whose c is what carries the state on. symbols [batch, T + 1]: the last column is what the
-/// last step has to predict.
+/// How strongly the loss at the last step depends on the state after each step t = 1 ... T: |dL / dh_t| of a simple
+/// RNN, |dL / dc_t| of an LSTM, whose c is what carries the state on. symbols [batch, T + 1]: the last column is what
+/// the last step has to predict.
 template <class Cell>
 std::vector<double> gradient_norms(const TextModel<Cell>& model, const Tensor& symbols) {
   const std::int64_t steps = symbols.shape(1) - 1;
