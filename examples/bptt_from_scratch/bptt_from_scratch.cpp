@@ -9,11 +9,15 @@
 // The learning rate is the best of three on the held-out text, by which the cells gain 0.1 bits.
 #include <tapegrad.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <iomanip>
 #include <iostream>
 #include <numbers>
+#include <string>
+#include <vector>
 
 #include "../options.h"
 #include "cells.h"
@@ -115,10 +119,11 @@ Result run(const char* name, const Text& text, const Settings& settings) {
 
   result.bits = held_out_bits(model, text);
   result.norms = gradient_norms(model, first_window);
-  std::cout << name << ": " << result.bits << " bits per symbol after " << settings.steps << " steps of " << batch
+  std::cout << '\n'
+            << name << ": " << result.bits << " bits per symbol after " << settings.steps << " steps of " << batch
             << " x " << window << " symbols, " << std::lround(static_cast<double>(settings.steps) / seconds.count())
             << " steps per second. It writes:\n\n"
-            << sample(model, text, 300) << "\n\n";
+            << sample(model, text, 300) << '\n';
   return result;
 }
 
@@ -163,7 +168,7 @@ int main(int count, char** arguments) try {
       read_text(file.empty() ? pages(TAPEGRAD_DOCS) : std::vector<std::filesystem::path>{file}, batch * (window + 1));
   const double baseline = bigram_bits(text);
   std::cout << text.train.size() << " symbols to train on, " << text.held_out.size() << " held out, "
-            << text.symbols.size() << " different ones\npairs: " << baseline << " bits per symbol\n\n";
+            << text.symbols.size() << " different ones\npairs: " << baseline << " bits per symbol\n";
 
   std::vector<Result> results;
   if (cell != "lstm") results.push_back(run<RnnCell>("rnn", text, settings));

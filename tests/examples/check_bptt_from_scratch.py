@@ -25,6 +25,9 @@ with runs.Runs(sys.argv[1]) as program:
     assert status == 0, (status, out, error)
     assert abs(bits(out, "pairs") - 0.5) < 0.01, out
     assert bits(out, "rnn") < 0.4 and bits(out, "lstm") < 0.4, out
+    written = re.search(r"^rnn: .*\n\n(\w{300})\n\n", out, re.MULTILINE).group(1)
+    in_order = sum(written[i : i + 4] in "xazaxaz" for i in range(297))
+    assert in_order > 250, (in_order, written)
     rows = re.findall(r"^ +(\d+)  rnn #* +([\d.e-]+)  lstm #* +([\d.e-]+)$", out, re.MULTILINE)
     assert [int(back) for back, _, _ in rows] == 2 * [0, 1, 2, 3, 4, 8, 12, 16, 20, 24, 28], out
     assert rows[0][1:] == rows[11][1:] == ("1", "1"), out

@@ -13,17 +13,16 @@ import runs
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def classes_of(picture):
-    """How many circles of each class the picture has, in each of its panels."""
+def panels_of(picture):
+    """The centres of the circles in each panel, by their class."""
     root = xml.etree.ElementTree.parse(picture).getroot()
-    left, top, width, height = map(float, root.get("viewBox").split())
     panels = []
     for group in root.iter(SVG + "g"):
-        panels.append({})
+        panels.append({"real": [], "fake": [], "mode": []})
         for circle in group.iter(SVG + "circle"):
-            kind = circle.get("class")
-            panels[-1][kind] = panels[-1].get(kind, 0) + 1
-    assert len(panels) == len(list(root.iter(SVG + "text"))) and width == 320 * len(panels)
+            panels[-1][circle.get("class")].append((circle.get("cx"), circle.get("cy")))
+    width = root.get("viewBox").split()[2]
+    assert len(panels) == len(list(root.iter(SVG + "text"))) and int(width) == 320 * len(panels)
     return panels
 
 
@@ -37,7 +36,10 @@ with runs.Runs(sys.argv[1]) as program:
     assert [name for name, _, _ in found] == ["non-saturating", "wgan-gp"], out
     missed = 8 - max(int(modes) for _, modes, _ in found)
     assert error.splitlines()[-1] == f"gan_toy: the better generator misses {missed} of 8 modes", error
-    assert classes_of(program.folder / "gan_toy.svg") == 2 * [{"real": 1000, "fake": 1000, "mode": 8}]
+    panels = panels_of(program.folder / "gan_toy.svg")
+    assert [{kind: len(points) for kind, points in panel.items()} for panel in panels] == 2 * [
+        {"real": 1000, "fake": 1000, "mode": 8}
+    ]
 
     # A seed makes a run repeatable; another one makes another run.
     picture = (program.folder / "gan_toy.svg").read_text()
@@ -47,10 +49,10 @@ with runs.Runs(sys.argv[1]) as program:
     program.run("--steps", 3, "--seed", 2, "--svg", one)
     assert one.read_text() != picture
 
-    # A generator learns the same, whichever others are trained.
+    # A generator learns the same, whether another one was trained before or not.
     status, out, _ = program.run("--steps", 3, "--loss", "wgan-gp", "--svg", one)
     assert re.findall(r"^(\S+): (\d) of 8 modes, (\S+) % of the points", out, re.MULTILINE) == found[1:], out
-    assert len(classes_of(one)) == 1
+    assert [panel["fake"] for panel in panels_of(one)] == [panels[1]["fake"]]
 
     nowhere = program.folder / "no_such_folder" / "a.svg"
     status, _, error = program.run("--steps", 1, "--svg", nowhere)
