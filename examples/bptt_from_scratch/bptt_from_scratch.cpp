@@ -135,7 +135,7 @@ void show_norms(const char* when, const std::vector<Result>& results, std::vecto
     std::cout << std::setw(4) << back;
     for (const Result& result : results) {
       const double share = (result.*norms)[static_cast<std::size_t>(window - 1 - back)] / (result.*norms).back();
-      const auto marks = static_cast<std::size_t>(std::clamp(24 + 4 * std::log10(share), 0., 27.));
+      const auto marks = static_cast<std::size_t>(std::min(27., std::max(0., 24 + 4 * std::log10(share))));
       std::cout << "  " << result.name << ' ' << std::left << std::setw(27) << std::string(marks, '#') << std::right
                 << std::setw(9) << share;
     }
