@@ -2,7 +2,9 @@
 // Everything, and <iostream> to print it. Small programs include this; larger ones include the headers that they use.
 #include <iostream>
 
+#include "autograd/checkpoint.h"
 #include "autograd/create.h"
+#include "autograd/custom_vjp.h"
 #include "autograd/gradcheck.h"
 #include "autograd/jvp.h"
 #include "autograd/ops/arrange.h"
@@ -22,6 +24,7 @@
 #include "autograd/random.h"
 #include "autograd/tape.h"
 #include "autograd/thread_pool.h"
+#include "autograd/transforms.h"
 #include "nn/batches.h"
 #include "nn/convert.h"
 #include "nn/data.h"

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "autograd/callable.h"
 #include "autograd/tape.h"
 
 namespace tapegrad::detail {
@@ -37,22 +38,6 @@ void check_input(const Tensor& x, CheckCall call);
 
 /// "x" for the only input, "x0", "x1", ... for several.
 std::string input_name(std::size_t k, std::size_t count);
-
-template <class T>
-inline constexpr bool is_std_function = false;
-template <class Signature>
-inline constexpr bool is_std_function<std::function<Signature>> = true;
-
-/// A lambda. Its captures are its own affair; any other class is walked for parameters.
-template <class T>
-constexpr bool is_closure() {
-  constexpr std::string_view name = type_name<T>();
-  return name.starts_with("<lambda") || name.starts_with("(lambda at");
-}
-
-template <class T>
-inline constexpr bool is_plain_function =
-    std::is_pointer_v<T> || is_std_function<T> || is_closure<T>() || nn::no_parameters<T>;
 
 // ---- results ----
 

@@ -19,6 +19,8 @@ class Walk;
 
 namespace detail {
 
+class TapeAccess;
+
 inline constexpr int max_inputs_with_uses = 16;
 inline constexpr int max_saved = max_inputs_with_uses + 1;
 inline constexpr std::uint32_t output_bit = 1u << 31;
@@ -107,6 +109,7 @@ struct Record {
   std::uint64_t rule_calls;
   Values* values;        // outputs and gradients for printing; only while a persistent tape is open
   Tape* innermost;       // ... that is open, also when recording is paused
+  bool checks_finite;    // an open tape wants to know of the first NaN or infinity
   std::uint8_t* walked;  // one per entry: a walk has passed it. Behind walked_size: none has
   std::uint32_t walked_size, walked_capacity;
 

@@ -1,6 +1,8 @@
 #include "autograd/parameter.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace tapegrad {
 namespace detail {
@@ -16,6 +18,22 @@ void overwrite(Tensor& to, const Tensor& from, const char* who, SourceLocation a
   const Tensor values = from.is_contiguous() ? from : from.clone();
   if (to.size()) std::memmove(to.data(), values.data(), static_cast<std::size_t>(to.size()) * size_of(to.dtype()));
   to.mark_changed(who, at);
+}
+
+namespace {
+thread_local BufferJournal* journal = nullptr;
+}
+
+BufferJournal::BufferJournal() : before_(std::exchange(journal, this)) {}
+BufferJournal::~BufferJournal() { journal = before_; }
+
+// A journal around this one needs to know, too.
+void BufferJournal::note(const Buffer& buffer) {
+  for (BufferJournal* j = journal; j; j = j->before_) {
+    const auto is_same = [&](const Note& n) { return n.buffer == &buffer; };
+    if (std::ranges::any_of(j->notes_, is_same)) continue;
+    j->notes_.push_back({&buffer, buffer.defined() ? buffer.value().clone() : Tensor()});
+  }
 }
 
 void fail_empty_parameter(SourceLocation at) {
@@ -74,6 +92,7 @@ void Buffer::assign(const Tensor& values, SourceLocation at) const {
     std::atomic<bool>& busy;
     ~Done() { busy.store(false, std::memory_order_release); }
   } done{busy_};
+  detail::BufferJournal::note(*this);
   if (defined()) {
     detail::overwrite(value_, values, "Buffer::assign", at);
   } else {

@@ -1,6 +1,7 @@
 #pragma once
 // Parameter: a tensor that is trained. Buffer: a tensor that a layer keeps up to date itself.
 #include <atomic>
+#include <vector>
 
 #include "autograd/arg.h"
 #include "autograd/names.h"
@@ -72,6 +73,27 @@ class Buffer {
 };
 
 namespace detail {
+
+/// Notes what each buffer that this thread assigns held before it was first assigned, while the journal lives.
+class BufferJournal {
+ public:
+  struct Note {
+    const Buffer* buffer;
+    Tensor value;
+  };
+
+  BufferJournal();
+  ~BufferJournal();
+  BufferJournal(const BufferJournal&) = delete;
+  BufferJournal& operator=(const BufferJournal&) = delete;
+
+  std::vector<Note> take() { return std::move(notes_); }
+  static void note(const Buffer& buffer);
+
+ private:
+  BufferJournal* before_;
+  std::vector<Note> notes_;
+};
 
 /// Copies the elements of `from` over those of `to`, and counts it as a mutation by `who`. Throws when shapes or dtypes
 /// differ.

@@ -24,7 +24,10 @@ std::atomic<std::uint64_t> default_seed{0};
 std::atomic<std::uint64_t> default_position{0};
 std::atomic<std::uint32_t> default_stream{0};
 
+thread_local Generator* stand_in = nullptr;  // for the default generator
+
 Generator reserve(Generator* generator, std::uint64_t blocks) {
+  if (!generator) generator = stand_in;
   if (generator) return generator->reserve(blocks);
   const std::uint64_t position = default_position.fetch_add(Generator::positions_for(blocks));
   return Generator(default_seed.load(), default_stream.load(), position);
@@ -149,9 +152,19 @@ std::string text_of(double value) {
 
 void seed(std::uint64_t n) { set_state(Generator(n)); }
 
-Generator state() { return Generator(default_seed.load(), default_stream.load(), default_position.load()); }
+StandIn::StandIn(Generator& generator) : before_(std::exchange(stand_in, &generator)) {}
+StandIn::~StandIn() { stand_in = before_; }
+
+Generator state() {
+  if (stand_in) return *stand_in;
+  return Generator(default_seed.load(), default_stream.load(), default_position.load());
+}
 
 void set_state(const Generator& generator) {
+  if (stand_in) {
+    *stand_in = generator;
+    return;
+  }
   default_seed.store(generator.seed());
   default_stream.store(generator.stream());
   default_position.store(generator.position());

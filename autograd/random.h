@@ -71,6 +71,18 @@ void seed(std::uint64_t n);
 Generator state();
 void set_state(const Generator& generator);
 
+/// While it lives, this thread draws from `generator` where it would draw from the default one. Internal.
+class StandIn {
+ public:
+  explicit StandIn(Generator& generator);
+  ~StandIn();
+  StandIn(const StandIn&) = delete;
+  StandIn& operator=(const StandIn&) = delete;
+
+ private:
+  Generator* before_;
+};
+
 struct UniformOptions {
   double low = 0;
   double high = 1;

@@ -5,7 +5,11 @@
 #include <bit>
 #include <cstdio>
 #include <mutex>
+#include <optional>
+#include <thread>
 #include <unordered_map>
+
+#include "autograd/finite.h"
 
 namespace tapegrad::detail {
 
@@ -25,30 +29,39 @@ struct LayerChange {
   std::uint32_t layer;
 };
 
-// What a thread's record owns besides its arrays; freed, with them, when the thread ends.
-struct RecordOwner {
+// What a record owns besides its arrays.
+struct Owned {
   ParameterTable parameters;
   CachedVector<LayerChange> layers;
   Values values;
   bool is_walked = false;  // the outermost tape, or one in it
-
-  ~RecordOwner() {
-    ::operator delete(record.entries, std::align_val_t(64));
-    ::operator delete(record.shapes, std::align_val_t(64));
-    ::operator delete(record.slots, std::align_val_t(64));
-    ::operator delete(record.walked, std::align_val_t(64));
-    record = Record{};
-  }
 };
-RecordOwner& owner() {
-  thread_local RecordOwner o;
-  return o;
+
+void free_arrays(Record& r) noexcept {
+  ::operator delete(r.entries, std::align_val_t(64));
+  ::operator delete(r.shapes, std::align_val_t(64));
+  ::operator delete(r.slots, std::align_val_t(64));
+  ::operator delete(r.walked, std::align_val_t(64));
+  r = Record{};
 }
 
-// Generations of the outermost tapes that are open now, in any thread.
+Owned& owner() {
+  struct OfThread {
+    Owned owned;
+    ~OfThread() { free_arrays(record); }
+  };
+  thread_local OfThread o;
+  return o.owned;
+}
+
+// Generations of the outermost tapes that are open now, and the threads that opened them.
 struct LiveGenerations {
+  struct Generation {
+    std::uint64_t number;
+    std::thread::id thread;
+  };
   std::mutex mutex;
-  std::vector<std::uint64_t> open;
+  std::vector<Generation> open;
   std::uint64_t next = 1;
 };
 LiveGenerations& live() {
@@ -56,10 +69,14 @@ LiveGenerations& live() {
   return *generations;
 }
 
-bool is_live(std::uint64_t generation) {
+// The thread that opened the tape of that generation; of one that has ended, nothing.
+std::optional<std::thread::id> thread_of(std::uint64_t generation) {
   LiveGenerations& l = live();
   const std::lock_guard lock(l.mutex);
-  return std::find(l.open.begin(), l.open.end(), generation) != l.open.end();
+  for (const auto& g : l.open) {
+    if (g.number == generation) return g.thread;
+  }
+  return {};
 }
 
 template <class T>
@@ -81,7 +98,7 @@ void drop_saved(Block* block) noexcept {
 // ---- opening and clearing ----
 
 void open_record(bool keep_values) {
-  RecordOwner& o = owner();
+  Owned& o = owner();
   LiveGenerations& l = live();
   record.reserve_entry();
   if (keep_values) {
@@ -90,7 +107,7 @@ void open_record(bool keep_values) {
   }
   {
     const std::lock_guard lock(l.mutex);
-    l.open.push_back(l.next);
+    l.open.push_back({l.next, std::this_thread::get_id()});
     record.generation = l.next++;
   }
   record.size = 1;  // index 0 means "a constant"
@@ -124,7 +141,7 @@ void Record::clear() noexcept {
     const bool is_empty = (!e.saved[0] || was_released(e)) && !e.saved[1] && !e.extra;
     if (!is_empty) release_entry(i);
   }
-  RecordOwner& o = owner();
+  Owned& o = owner();
   o.parameters.clear();
   o.layers.clear();
   size = 1;
@@ -132,9 +149,11 @@ void Record::clear() noexcept {
   walked_size = 0;
   LiveGenerations& l = live();
   const std::lock_guard lock(l.mutex);
-  std::erase(l.open, generation);
+  std::erase_if(l.open, [this](const auto& g) { return g.number == generation; });
   generation = 0;
 }
+
+bool is_parameter(const Entry& entry) { return entry.op == &parameter_op; }
 
 std::uint32_t find_parameter(Block* block) {
   const ParameterTable& parameters = owner().parameters;
@@ -158,6 +177,39 @@ void make_constant(std::uint32_t i) noexcept {
   record.release_entry(i);
   e.op = &ended_op;
   for (std::uint32_t& in : e.input) in = 0;
+}
+
+// ---- records put aside ----
+
+struct KeptRecord::Kept {
+  Record record{};
+  Owned owned;
+};
+
+namespace {
+
+// The arrays of a record that was put aside and is needed no more: the next one takes them.
+struct SpareArrays {
+  Record arrays{};
+  ~SpareArrays() { free_arrays(arrays); }
+};
+SpareArrays& spare() {
+  thread_local SpareArrays s;
+  return s;
+}
+
+}  // namespace
+
+KeptRecord::KeptRecord() : kept_(std::make_unique<Kept>()) { kept_->record = std::exchange(spare().arrays, Record{}); }
+
+KeptRecord::~KeptRecord() {
+  free_arrays(spare().arrays);
+  spare().arrays = kept_->record;
+}
+
+void KeptRecord::exchange() noexcept {
+  std::swap(record, kept_->record);
+  std::swap(owner(), kept_->owned);
 }
 
 // ---- recording ----
@@ -201,6 +253,8 @@ void Record::push(const Op& op, SourceLocation at, const Tensor& y, const std::u
       values->outputs[size] = y;
     }
     shape = shape_record(*y.block(), shape);
+    if (checks_finite) [[unlikely]]
+      require_finite(op, inherit_line ? line : at, y, x, inputs);
   } catch (...) {
     if (extra) free_extra(op, extra);
     throw;
@@ -246,7 +300,7 @@ void push_blocks(const Op& op, SourceLocation at, Block& y, const std::uint32_t*
 
 void Record::find_plain_limit() {
   const std::uint32_t warning_due = size < forgotten ? forgotten - 1 : max_entries;
-  plain_limit = values ? 0 : std::min(capacity - 1, warning_due);
+  plain_limit = values || checks_finite ? 0 : std::min(capacity - 1, warning_due);
 }
 
 void note_walk() { owner().is_walked = true; }
@@ -279,7 +333,9 @@ std::uint32_t Record::index_of_stranger(Block* block, SourceLocation at) {
     return i;
   }
   const std::uint64_t word = block->node.load(std::memory_order_relaxed);
-  if (is_live(word >> 28)) {
+  const std::optional<std::thread::id> thread = thread_of(word >> 28);
+  if (thread == std::this_thread::get_id()) return 0;  // of a record that was put aside: a constant to this one
+  if (thread) {
     fail("a tensor " + describe(Tensor::share(block)) + " belongs to a tape that is open on another thread", at,
          "pass it on as a value: stop_gradient(x)");
   }

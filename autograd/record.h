@@ -1,10 +1,26 @@
 #pragma once
 // What tape.cpp needs of the record's bookkeeping: growing it, entering parameters, releasing entries. Internal.
 #include <cassert>
+#include <memory>
 
 #include "autograd/tape.h"
 
 namespace tapegrad::detail {
+
+// A record that is not its thread's own at the moment: that of a pullback, which outlives the call that was recorded.
+class KeptRecord {
+ public:
+  KeptRecord();
+  ~KeptRecord();  // its tape must have ended
+  KeptRecord(const KeptRecord&) = delete;
+  KeptRecord& operator=(const KeptRecord&) = delete;
+  // Changes places with this thread's record.
+  void exchange() noexcept;
+
+ private:
+  struct Kept;
+  std::unique_ptr<Kept> kept_;
+};
 
 // In Entry::saved[0] once a walk has passed the entry and released what it saved.
 inline Block* const released = reinterpret_cast<Block*>(1);
@@ -39,6 +55,7 @@ struct Values {
   std::vector<Tensor> outputs, gradients;
 };
 
+bool is_parameter(const Entry& entry);
 void open_record(bool keep_values);
 // Keeps values from here on, for an inner tape; what is older has none.
 void start_values();

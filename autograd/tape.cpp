@@ -1,8 +1,6 @@
 #include "autograd/tape.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
 
 #include "autograd/create.h"
 #include "autograd/jvp.h"
@@ -34,74 +32,7 @@ Tensor alias_of(const Tensor& x) {
 
 }  // namespace
 
-// ---- the scope ----
-
-Tape::Tape(TapeOptions options, SourceLocation at)
-    : enclosing_(record.recording),
-      older_(record.innermost),
-      keeps_values_(options.persistent && !record.values),
-      options_(options),
-      opened_at_(at) {
-  if (!record.outermost) {
-    detail::open_record(keeps_values_);
-    record.outermost = this;
-  } else if (keeps_values_) {
-    detail::start_values();
-  }
-  begin_ = record.size;
-  record.innermost = this;
-  record.recording = this;
-}
-
-Tape::~Tape() {
-  if (!is_open(this)) return;  // it was ended with a tape around it
-  end_younger(this);
-  end();
-}
-
-void Tape::end() noexcept {
-  record.innermost = older_;
-  if (record.recording == this) record.recording = enclosing_;
-  if (keeps_values_) detail::stop_values();
-  if (record.outermost == this) {
-    record.clear();
-    record.outermost = nullptr;
-  } else if (!enclosing_) {
-    // Opened while recording was paused: nobody may walk these entries any more.
-    for (std::uint32_t i = begin_; i < record.size; ++i) detail::make_constant(i);
-  }
-  begin_ = ended;
-}
-
-// Null stands for the state without a tape.
-bool Tape::is_open(const Tape* tape) noexcept {
-  const Tape* t = record.innermost;
-  while (t != tape && t) t = t->older_;
-  return t == tape;
-}
-
-// What ends around a tape that is still open takes it along: left open, it would record into nothing. Nothing is
-// thrown, and nothing allocated, since destructors come here.
-void Tape::end_younger(const Tape* tape) noexcept {
-  while (record.innermost != tape) {
-    Tape& younger = *record.innermost;
-    const char* const path = younger.opened_at_.file_name();
-    const char* const slash = std::strrchr(path, '/');
-    std::fprintf(stderr,
-                 "tapegrad: the tape opened at %s:%u was still open when the scope around it ended; it ends too\n",
-                 slash ? slash + 1 : path, static_cast<unsigned>(younger.opened_at_.line()));
-    younger.end();
-  }
-}
-
-// Tapes that were opened in the pause are still open, or one from before it has ended.
-void Tape::Pause::restore_nesting() noexcept {
-  if (is_open(innermost_)) {
-    end_younger(innermost_);
-  } else if (!is_open(recording_)) {
-    recording_ = record.innermost;
-  }
-}
+// ---- leaves ----
 
 void Tape::watch(Tensor& x, SourceLocation at) {
   if (!x.defined()) fail("watch: the tensor is empty (default-constructed)", at);
@@ -267,7 +198,7 @@ std::uint32_t Tape::index_of_target(Block* block) const {
   const std::uint64_t word = block->node.load(std::memory_order_relaxed);
   std::uint32_t i = (word >> 28) == record.generation ? static_cast<std::uint32_t>(word & 0xfffffff) : 0;
   if (block->flags & detail::leaf_flag) return i ? i : detail::find_parameter(block);
-  return i >= begin_ ? i : 0;
+  return i >= begin_ || has_older_targets_ ? i : 0;
 }
 
 void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& options) {
@@ -275,7 +206,7 @@ void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& 
   if (begin_ == ended) fail("gradient: this tape has ended with the scope around it", y.at());
   if (!result.defined()) fail("gradient: the result is an empty handle", y.at());
   for (const Target& t : targets) {
-    if (!t.block) fail("gradient: what the gradient is wanted for is an empty handle", y.at());
+    if (!t.block && !t.index) fail("gradient: what the gradient is wanted for is an empty handle", y.at());
   }
   if (!options.seed.defined() && result.size() != 1) {
     fail("gradient: the result is " + describe(result) + ", not one number", y.at(),
@@ -292,7 +223,7 @@ void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& 
   }
   std::uint32_t first = last + 1;
   for (Target& t : targets) {
-    t.index = index_of_target(t.block);
+    if (t.block) t.index = index_of_target(t.block);
     if (t.index > last) t.index = 0;
     if (t.index) first = std::min(first, t.index);
   }
@@ -320,7 +251,7 @@ void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& 
 
 void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std::uint32_t base, const Tensor& seed) {
   const auto slot = [&](std::uint32_t i) -> std::uint64_t& { return record.slots[base + i - first]; };
-  const bool keep = enclosing_ || options_.persistent;
+  const bool keep = enclosing_ || keeps_saved_;
   detail::cover_walked(last);
   put_gradient(slot(last), seed.defined() ? seed : ones(y.tensor().shape(), y.tensor().dtype()));
   record.inherit_line = true;
@@ -336,6 +267,10 @@ void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std:
     Block* arrived = gradient_in(slot(i));
     if (!arrived) continue;
     record.walked[i] = 1;
+    if (!hooks_.empty()) [[unlikely]] {
+      run_hooks(i, base + i - first);
+      arrived = gradient_in(slot(i));
+    }
     if (record.values) detail::keep_gradient(i, arrived);
     const Entry& entry = record.entries[i];
     if (i < begin_ || !entry.op->vjp) continue;
@@ -352,6 +287,8 @@ void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std:
     record.layer = record.has_layers ? detail::layer_of(i) : 0;
     ++record.rule_calls;
     walk.op().vjp(walk, slot(i) & detail::target_flag ? Tensor::share(arrived) : take_gradient(slot(i)));
+    if (record.checks_finite) [[unlikely]]
+      walk.check_finite();
     walk.end();
   }
 }

@@ -2,6 +2,7 @@
 // The tape: what ran on this thread while a Tape was open, and the walk back over it.
 //
 // Read list.h first (what is written down), then this file, then tape.cpp. Printing and drawing are in tape_print.cpp.
+#include <functional>
 #include <iosfwd>
 #include <string>
 #include <utility>
@@ -53,12 +54,14 @@ class Walk {
  private:
   friend class Tangents;
   friend class Tape;
+  friend class detail::TapeAccess;
   void begin(std::uint32_t i, bool keep);
   void end() noexcept;
   const Tensor& saved_elsewhere(std::size_t slot) const;
   void give_fitted(int k, Tensor& gradient);
   void give_copy(int k, Tensor gradient);
   void add(std::uint32_t in, Tensor& gradient);
+  void check_finite() const;
   [[noreturn]] void fail_empty(int k) const;
   std::uint64_t* slot(int k) const {
     const std::uint32_t in = detail::input_of(entry_, k);
@@ -78,7 +81,8 @@ struct GradientOptions {
 };
 
 struct TapeOptions {
-  bool persistent = false;  ///< keep what was saved after a walk, and every value and gradient for print()
+  bool persistent = false;    ///< keep what was saved after a walk, and every value and gradient for print()
+  bool check_finite = false;  ///< throw at the first entry or gradient with a NaN or an infinity (finite.h)
 };
 
 struct TapeStatistics {
@@ -116,6 +120,21 @@ class Tape {
     return gradient(y, detail::collect_parameters(model), options);
   }
 
+  /// Calls f with the gradient of x in every walk of this tape that computes it, as soon as all uses of x have given
+  /// their share: to look at it, or, when f returns a tensor of the same shape and dtype, to put that in its place:
+  ///     tape.on_gradient(hidden, [](const Tensor& g) { return minimum(maximum(g, -1), 1); });
+  /// What f computes is recorded where the walk is. Several functions of one tensor are called in the order in which they
+  /// came. Throws when x is not on this tape.
+  template <class F>
+  void on_gradient(const Tensor& x, F f, SourceLocation at = SourceLocation::current()) {
+    if constexpr (std::is_void_v<std::invoke_result_t<F&, const Tensor&>>) {
+      add_hook(
+          x, [f = std::move(f)](const Tensor& g) mutable { return f(g), Tensor(); }, at);
+    } else {
+      add_hook(x, std::move(f), at);
+    }
+  }
+
   /// The list as a table: index, op, result, inputs, value, gradient, layer and line. Values and gradients are those of
   /// a persistent tape; without one the gradient column reads "walked", or "released" when the walk has let go of what
   /// the entry saved. Before a walk it reads "not walked". The last line has the totals of statistics().
@@ -147,16 +166,24 @@ class Tape {
 
  private:
   struct Target {
-    detail::Block* block;
+    detail::Block* block;  // null: the entry at `index`
     std::uint32_t index;
     Tensor gradient;
   };
+  struct Hook {
+    std::uint32_t index;
+    std::function<Tensor(const Tensor&)> function;  // no tensor: the gradient stays
+  };
   friend struct detail::Record;
+  friend class detail::TapeAccess;
   static constexpr std::uint32_t ended = ~0u;  // as begin_
   static bool is_open(const Tape* tape) noexcept;
+  static bool checks_finite(const Tape* tape) noexcept;
   static void end_younger(const Tape* tape) noexcept;
   void end() noexcept;
   Gradients gradient(Arg y, detail::ParameterList parameters, const GradientOptions& options);
+  void add_hook(const Tensor& x, std::function<Tensor(const Tensor&)> f, SourceLocation at);
+  void run_hooks(std::uint32_t i, std::uint32_t place);
   void walk(const Arg& y, std::span<Target> targets, const GradientOptions& options);
   void walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std::uint32_t base, const Tensor& seed);
   std::uint32_t index_of_target(detail::Block* block) const;
@@ -166,7 +193,11 @@ class Tape {
   Tape* enclosing_;  // the tape that recorded when this one was opened
   Tape* older_;      // ... and the innermost one then
   bool keeps_values_;
+  bool keeps_saved_ = false;        // after a walk
+  bool is_reopened_ = false;        // its entries belong to a tape around it, and outlive it
+  bool has_older_targets_ = false;  // gradients of what is older than this tape may be asked for
   TapeOptions options_;
+  std::vector<Hook> hooks_;
   SourceLocation opened_at_;
 };
 

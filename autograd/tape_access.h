@@ -1,0 +1,48 @@
+#pragma once
+// What transforms may do with a tape, and users may not. Internal.
+#include <optional>
+
+#include "autograd/record.h"
+
+namespace tapegrad::detail {
+
+class TapeAccess {
+ public:
+  static std::uint32_t begin(const Tape& tape) { return tape.begin_; }
+
+  /// Walks release nothing.
+  static void keep_saved(Tape& tape) { tape.keeps_saved_ = true; }
+
+  /// Of a tape that was just opened: its walks see what an ended tape recorded from `begin` on.
+  static void reopen(Tape& tape, std::uint32_t begin) {
+    tape.begin_ = begin;
+    tape.is_reopened_ = true;
+    tape.keeps_saved_ = true;
+  }
+
+  /// What a gradient is wanted for: a tensor, or (with a null block) the entry at that index, also an older one.
+  struct Wanted {
+    Block* block;
+    std::uint32_t index = 0;
+  };
+
+  /// The gradient of y with respect to `wanted`; an empty handle for what was not reached.
+  static std::vector<Tensor> gradient(Tape& tape, const Arg& y, std::span<const Wanted> wanted,
+                                      const GradientOptions& options) {
+    std::vector<Tape::Target> targets;
+    for (const Wanted& w : wanted) targets.push_back({w.block, w.index, {}});
+    tape.has_older_targets_ = true;
+    tape.walk(y, targets, options);
+    std::vector<Tensor> gradients;
+    for (Tape::Target& t : targets) gradients.push_back(std::move(t.gradient));
+    return gradients;
+  }
+
+  /// The entry that input k of the walk's entry is.
+  static std::uint32_t input_index(const Walk& walk, int k) { return input_of(walk.entry_, k); }
+
+  /// Whether a walk of this tape could start at y.
+  static bool has(const Tape& tape, const Tensor& y) { return tape.index_of_target(y.block()) != 0; }
+};
+
+}  // namespace tapegrad::detail
