@@ -184,7 +184,7 @@ void enter_parameters(std::vector<Tensor>& x, SourceLocation at) {
 
 }  // namespace
 
-ValueAndTangent detail::run_jvp(const FunctionOfTensors& f, std::vector<Tensor> x, const std::vector<Tensor>& v,
+ValueAndTangent detail::run_jvp(const TensorFunction& f, std::vector<Tensor> x, const std::vector<Tensor>& v,
                                 SourceLocation at) {
   check_inputs(x, v, at);
   enter_parameters(x, at);

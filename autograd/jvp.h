@@ -1,8 +1,8 @@
 #pragma once
 // Forward mode: the derivative of a function along a direction, by a sweep forward over what the function recorded.
-#include <functional>
 #include <vector>
 
+#include "autograd/callable.h"
 #include "autograd/tape.h"
 
 namespace tapegrad {
@@ -15,18 +15,8 @@ struct ValueAndTangent {
 
 namespace detail {
 
-using FunctionOfTensors = std::function<Tensor(const std::vector<Tensor>&)>;
-ValueAndTangent run_jvp(const FunctionOfTensors& f, std::vector<Tensor> x, const std::vector<Tensor>& v,
+ValueAndTangent run_jvp(const TensorFunction& f, std::vector<Tensor> x, const std::vector<Tensor>& v,
                         SourceLocation at);
-
-/// f(x), with the line of the caller when f takes an Arg.
-template <class F>
-Tensor call_with_line(F& f, const Tensor& x, SourceLocation at) {
-  if constexpr (has_one_signature<std::decay_t<F>>) {
-    if constexpr (std::is_invocable_v<F&, Arg>) return f(Arg(x, at));
-  }
-  return f(x);
-}
 
 }  // namespace detail
 
@@ -81,8 +71,8 @@ class Tangents {
   SourceLocation at() const { return walk_.at(); }
 
  private:
-  friend ValueAndTangent detail::run_jvp(const detail::FunctionOfTensors&, std::vector<Tensor>,
-                                         const std::vector<Tensor>&, SourceLocation);
+  friend ValueAndTangent detail::run_jvp(const detail::TensorFunction&, std::vector<Tensor>, const std::vector<Tensor>&,
+                                         SourceLocation);
   Tangents(std::uint32_t first, std::uint32_t last);
   void mark_what_leads_to_the_last();
   void sweep(SourceLocation at);

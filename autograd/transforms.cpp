@@ -87,23 +87,30 @@ Tensor jacobian(const TensorFunction& f, const Tensor& x, SourceLocation at) {
   RecordedCall call(f, {x}, at);
   const Tensor& y = call.value();
   const Shape shape = joined(y.shape(), x.shape(), at);
-  if (shape.size() == 0) return zeros(shape, x.dtype());
-  std::vector<Tensor> rows;
-  for (std::int64_t i = 0; i < y.size(); ++i) {
-    rows.push_back(std::move(call.pull_back(unit_vector(y, i, at), at).front()));
+  if (shape.size() == 0) return zeros(shape, y.dtype());
+  std::vector<Tensor> lines;
+  if (y.size() <= x.size()) {
+    for (std::int64_t i = 0; i < y.size(); ++i) {
+      lines.push_back(std::move(call.pull_back(unit_vector(y, i, at), at).front()));
+    }
+    return reshape(Arg(stack(lines, 0, at), at), shape);
   }
-  return reshape(Arg(stack(rows, 0, at), at), shape);
+  for (std::int64_t j = 0; j < x.size(); ++j) {
+    lines.push_back(flatten(Arg(run_jvp(f, {x}, {unit_vector(x, j, at)}, at).tangent, at)));
+  }
+  return reshape(Arg(stack(lines, 1, at), at), shape);
 }
 
-Tensor hvp(const TensorFunction& f, const Tensor& x, const Tensor& v, HvpOptions, SourceLocation at) {
+Tensor hvp(const TensorFunction& f, const Tensor& x, const Tensor& v, HvpOptions options, SourceLocation at) {
   if (!v.defined() || !(v.shape() == x.shape()) || v.dtype() != x.dtype()) {
     fail("hvp: the direction is " + (v.defined() ? describe(v) : "an empty handle") + " and x is " + describe(x), at);
   }
-  const auto slope = [&](const std::vector<Tensor>& at_x) {
-    Tensor g = std::move(value_and_grad(f, at_x, {.allow_unused = true}, at).gradient.front());
-    return sum_of_products(g, v, at);
+  const TensorFunction slope = [&](const std::vector<Tensor>& at_x) {
+    return std::move(value_and_grad(f, at_x, {.allow_unused = true}, at).gradient.front());
   };
-  return std::move(value_and_grad(slope, {x}, {.allow_unused = true}, at).gradient.front());
+  if (options.mode == HvpMode::forward_over_reverse) return run_jvp(slope, {x}, {v}, at).tangent;
+  const auto along_v = [&](const std::vector<Tensor>& at_x) { return sum_of_products(slope(at_x), v, at); };
+  return std::move(value_and_grad(along_v, {x}, {.allow_unused = true}, at).gradient.front());
 }
 
 Gradients hvp(const std::function<Tensor()>& f, const ParameterList& parameters, const Gradients& v,

@@ -4,10 +4,12 @@
 //     Tensor slope = grad(f, x);                        // of f(x), which is one number
 //     auto [loss, gradients] = value_and_grad(f, net);  // with respect to a model's parameters: f takes the model
 //     auto [y, pullback] = vjp(f, x);                   // vjp.h
+//     auto [y, dy] = jvp(f, x, v);                      // jvp.h
 //     Tensor j = jacobian(f, x), h = hessian(f, x), hv = hvp(f, x, v);
 //
 // They are made of tapes. So they nest, and under a tape of the caller's their results can be differentiated once more.
 // f takes a tensor, a `const std::vector<Tensor>&`, or a model, and returns a tensor. It is called once.
+#include "autograd/jvp.h"
 #include "autograd/tape.h"
 #include "autograd/vjp.h"
 
@@ -39,12 +41,6 @@ namespace detail {
 template <class M>
 concept Model = !std::is_convertible_v<const M&, const Tensor&> && !std::is_same_v<M, std::vector<Tensor>>;
 
-/// A function of one tensor as one of a list of tensors.
-template <class F>
-TensorFunction of_list(F& f) {
-  return [&f](const std::vector<Tensor>& v) { return Tensor(f(v[0])); };
-}
-
 ValueAndGrad<std::vector<Tensor>> value_and_grad(const TensorFunction& f, std::vector<Tensor> xs,
                                                  const GradOptions& options, SourceLocation at);
 ValueAndGrad<Gradients> value_and_grad(const std::function<Tensor()>& f, const ParameterList& parameters,
@@ -61,7 +57,7 @@ template <class F>
   requires std::is_invocable_v<F&, const Tensor&>
 ValueAndGrad<Tensor> value_and_grad(F&& f, const Tensor& x, const GradOptions& options = {},
                                     SourceLocation at = SourceLocation::current()) {
-  auto all = detail::value_and_grad(detail::of_list(f), {x}, options, at);
+  auto all = detail::value_and_grad(detail::of_list(f, at), {x}, options, at);
   return {std::move(all.value), std::move(all.gradient.front())};
 }
 
@@ -89,17 +85,17 @@ auto grad(F&& f, const X& x, const GradOptions& options = {}, SourceLocation at 
   return value_and_grad(f, x, options, at).gradient;
 }
 
-/// The derivatives of every element of f(x) with respect to every element of x: J[i..., j...] = d f(x)[i...] / d x[j...],
-/// of shape f(x).shape() + x.shape(). One walk per element of the result, or one forward sweep per element of x, whichever
-/// are fewer. Zeros where f does not depend on x.
+/// The derivatives of every element of f(x) with respect to every element of x, J[i..., j...] = d f(x)[i...] / d x[j...]:
+/// the shape is that of f(x) followed by that of x. It takes one walk per element of the result, or one forward sweep per
+/// element of x, whichever are fewer. Zeros where f does not depend on x.
 template <class F>
   requires std::is_invocable_v<F&, const Tensor&>
 Tensor jacobian(F&& f, const Tensor& x, SourceLocation at = SourceLocation::current()) {
-  return detail::jacobian(detail::of_list(f), x, at);
+  return detail::jacobian(detail::of_list(f, at), x, at);
 }
 
-/// The second derivatives of a function with one number as its value: H[i..., j...] = d^2 f / dx[i...] dx[j...], of shape
-/// x.shape() + x.shape().
+/// The second derivatives of a function with one number as its value, H[i..., j...] = d^2 f / dx[i...] dx[j...]: the shape
+/// is that of x, twice.
 template <class F>
   requires std::is_invocable_v<F&, const Tensor&>
 Tensor hessian(F&& f, const Tensor& x, SourceLocation at = SourceLocation::current()) {
@@ -111,7 +107,7 @@ template <class F>
   requires std::is_invocable_v<F&, const Tensor&>
 Tensor hvp(F&& f, const Tensor& x, const Tensor& v, HvpOptions options = {},
            SourceLocation at = SourceLocation::current()) {
-  return detail::hvp(detail::of_list(f), x, v, options, at);
+  return detail::hvp(detail::of_list(f, at), x, v, options, at);
 }
 
 /// ... for the parameters of a model, reverse over reverse. v is a direction in their space, such as a gradient.

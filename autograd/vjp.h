@@ -2,12 +2,11 @@
 // vjp: a function's value, and its pullback: cotangents of the result to cotangents of the inputs.
 #include <memory>
 
+#include "autograd/callable.h"
 #include "autograd/tape.h"
 
 namespace tapegrad {
 namespace detail {
-
-using TensorFunction = std::function<Tensor(const std::vector<Tensor>&)>;
 
 /// One call of a function with all that a tape recorded of it. Where a tape records already, the entries are that
 /// tape's; else they are the call's own.
@@ -28,8 +27,8 @@ class RecordedCall {
 
 }  // namespace detail
 
-/// u -> J' u, for the J of one call at one point. It may be called any number of times, and gives zeros for an input that
-/// the result does not depend on. Copies share what was recorded.
+/// u -> J' u, for the J of one call at one point. It may be called any number of times, and gives zeros for an input
+/// that the result does not depend on. Copies share what was recorded.
 ///
 /// It owns that record, and may outlive the scope in which it was made. But a pullback that was made while a tape
 /// recorded is part of that tape: what it computes is recorded there, so that it can be differentiated again, and it
@@ -66,8 +65,7 @@ struct Vjp {
 template <class F>
   requires std::is_invocable_v<F&, const Tensor&>
 Vjp<Tensor> vjp(F&& f, const Tensor& x, SourceLocation at = SourceLocation::current()) {
-  const auto call = std::make_shared<detail::RecordedCall>([&f](const auto& v) { return Tensor(f(v[0])); },
-                                                           std::vector<Tensor>{x}, at);
+  const auto call = std::make_shared<detail::RecordedCall>(detail::of_list(f, at), std::vector<Tensor>{x}, at);
   return {call->value(), Pullback<Tensor>(call)};
 }
 

@@ -179,6 +179,19 @@ TEST_CASE_METHOD(CleanRecord, "checkpoints under higher order", "[checkpoint]") 
   CHECK(is_close(third(x), 24 * x));
 }
 
+TEST_CASE_METHOD(CleanRecord, "tangents go through checkpoints", "[checkpoint]") {
+  const Tensor x = wave({4}, 0.9), v = wave({4}, 1.7);
+  const auto f = [](const Tensor& t) { return exp(t) * t; };
+  const auto saving = [&](const Tensor& t) {
+    const Tensor u = sin(t);
+    return checkpoint([&f, u](const Tensor& w) { return f(w) * u; }, t);
+  };
+  const auto plain = [&](const Tensor& t) { return f(t) * sin(t); };
+  CHECK(is_close(jvp(saving, x, v).tangent, jvp(plain, x, v).tangent));
+  const auto sum_of = [](const auto& g) { return [&g](const Tensor& t) { return sum(g(t)); }; };
+  CHECK(is_close(hvp(sum_of(saving), x, v), hvp(sum_of(plain), x, v)));
+}
+
 TEST_CASE_METHOD(CleanRecord, "functions of two and three tensors, and temporary models", "[checkpoint]") {
   Tensor a = wave({3}, 0.4), b = wave({3}, 0.8), c = wave({3}, 1.2);
   Tape tape;

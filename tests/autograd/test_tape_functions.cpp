@@ -31,6 +31,8 @@ TEST_CASE_METHOD(CleanRecord, "a rule in the place of the derivative", "[custom_
   CHECK(gradcheck([&](const Tensor& v) { return squared(v); }, x));
   CHECK(is_close(hessian([&](const Tensor& v) { return sum(squared(v)); }, x), 2 * eye(4, f64)));
 
+  CHECK(is_close(jvp(squared, x, x).tangent, 2 * x * x));
+
   const auto from_result = custom_vjp(
       "exponential", [](const Tensor& v) { return exp(v); },
       [](const Tensor& g, const Tensor&, const Tensor& y) { return g * y; });

@@ -125,6 +125,7 @@ class OpCheck {
       try {
         check_gradients();
         check_inputs_alone();
+        check_jvp();
         check_kernels();
       } catch (const std::exception& error) {
         add_fault(std::string("throws ") + error.what());
@@ -150,20 +151,23 @@ class OpCheck {
   // A condition has none.
   bool has_gradient() const { return is_floating(case_->sample->apply(case_->inputs).dtype()); }
 
-  void check_gradients() {
-    if (!has_gradient()) return;
-    // Samples for several threads are there for their bits: the rules of second order are the same for small ones.
+  // Samples for several threads are there for their bits: the rules of second order are the same for small ones.
+  bool is_small() const {
     std::int64_t size = 0;
     for (const Tensor& x : case_->inputs) size += x.size();
-    const bool is_small = size <= 5000;
-    const GradcheckReport report = gradcheck(case_->sample->apply, case_->inputs, {.second_order = is_small});
+    return size <= 5000;
+  }
+
+  void check_gradients() {
+    if (!has_gradient()) return;
+    const GradcheckReport report = gradcheck(case_->sample->apply, case_->inputs, {.second_order = is_small()});
     row_.first_order = std::max(row_.first_order, report.worst_error(1));
     row_.second_order = std::max(row_.second_order, report.worst_error(2));
     if (!report) add_fault(to_string(report));
-    if (is_small) check_jvp();
   }
 
   void check_jvp() {
+    if (!has_gradient() || !is_small()) return;
     const ForwardCheck check = check_forward(*case_->sample, case_->inputs, op_.has_forward_rule);
     row_.forward = std::max(row_.forward, check.worst);
     row_.dot_test = std::max(row_.dot_test, check.worst_dot);
