@@ -202,25 +202,39 @@ std::uint32_t Tape::index_of_target(Block* block) const {
 }
 
 void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& options) {
-  const Tensor& result = y.tensor();
-  if (begin_ == ended) fail("gradient: this tape has ended with the scope around it", y.at());
-  if (!result.defined()) fail("gradient: the result is an empty handle", y.at());
-  for (const Target& t : targets) {
-    if (!t.block && !t.index) fail("gradient: what the gradient is wanted for is an empty handle", y.at());
-  }
-  if (!options.seed.defined() && result.size() != 1) {
-    fail("gradient: the result is " + describe(result) + ", not one number", y.at(),
+  Result result{y.tensor(), options.seed};
+  walk({&result, 1}, targets, options.allow_unused, y.at());
+}
+
+void Tape::find(Result& result, SourceLocation at) const {
+  const Tensor& y = result.tensor;
+  const Tensor& seed = result.cotangent;
+  if (!y.defined()) fail("gradient: the result is an empty handle", at);
+  if (!seed.defined() && y.size() != 1) {
+    fail("gradient: the result is " + describe(y) + ", not one number", at,
          "reduce it with sum() or mean(), or pass a cotangent: {.seed = ...}");
   }
-  if (options.seed.defined() && (!(options.seed.shape() == result.shape()) || options.seed.dtype() != result.dtype())) {
-    fail("gradient: the seed is " + describe(options.seed) + " and the result " + describe(result), y.at());
+  if (seed.defined() && (!(seed.shape() == y.shape()) || seed.dtype() != y.dtype())) {
+    fail("gradient: the seed is " + describe(seed) + " and the result " + describe(y), at);
   }
-  detail::note_walk();
-  const std::uint32_t last = index_of_target(result.block());
-  if (!last) {
-    fail("gradient: the result " + describe(result) + " is not on this tape", y.at(),
+  result.index = index_of_target(y.block());
+  if (!result.index) {
+    fail("gradient: the result " + describe(y) + " is not on this tape", at,
          "compute it after the tape was opened, from parameters or tensors given to watch()");
   }
+}
+
+void Tape::walk(std::span<Result> results, std::span<Target> targets, bool allow_unused, SourceLocation at) {
+  if (begin_ == ended) fail("gradient: this tape has ended with the scope around it", at);
+  for (const Target& t : targets) {
+    if (!t.block && !t.index) fail("gradient: what the gradient is wanted for is an empty handle", at);
+  }
+  std::uint32_t last = 0;
+  for (Result& r : results) {
+    find(r, at);
+    last = std::max(last, r.index);
+  }
+  detail::note_walk();
   std::uint32_t first = last + 1;
   for (Target& t : targets) {
     if (t.block) t.index = index_of_target(t.block);
@@ -237,23 +251,31 @@ void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& 
       if (t.index) record.slots[guard.base + t.index - first] = detail::needed_flag | detail::target_flag;
     }
     detail::mark_between(std::max(first, begin_), first, last, guard.base);
-    if (record.slots[guard.base + last - first]) walk_back(y, first, last, guard.base, options.seed);
+    detail::cover_walked(last);
+    for (const Result& r : results) {
+      if (r.index < first) continue;
+      std::uint64_t& slot = record.slots[guard.base + r.index - first];
+      if (!slot) continue;  // nothing that is wanted leads to it
+      const Tensor& seed = r.cotangent;
+      Tensor g = seed.defined() ? seed : ones(r.tensor.shape(), r.tensor.dtype());
+      if (gradient_in(slot)) g = Arg(take_gradient(slot), at) + g;  // the same result twice
+      put_gradient(record.slots[guard.base + r.index - first], std::move(g));
+    }
+    walk_back(first, last, guard.base, at);
     for (Target& t : targets) {
       Block* g = t.index ? gradient_in(record.slots[guard.base + t.index - first]) : nullptr;
       if (g) t.gradient = Tensor::share(g);
     }
   }
-  if (options.allow_unused) return;
+  if (allow_unused) return;
   for (const Target& t : targets) {
-    if (!t.gradient.defined()) fail_unreached(y, targets);
+    if (!t.gradient.defined()) fail_unreached(targets, at);
   }
 }
 
-void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std::uint32_t base, const Tensor& seed) {
+void Tape::walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base, SourceLocation at) {
   const auto slot = [&](std::uint32_t i) -> std::uint64_t& { return record.slots[base + i - first]; };
   const bool keep = enclosing_ || keeps_saved_;
-  detail::cover_walked(last);
-  put_gradient(slot(last), seed.defined() ? seed : ones(y.tensor().shape(), y.tensor().dtype()));
   record.inherit_line = true;
 
   Walk walk;
@@ -280,7 +302,7 @@ void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std:
     if (detail::was_released(entry)) {
       fail("gradient: `" + std::string(entry.op->name) + "` at " + where(entry.at) +
                " was walked before and has released what it saved",
-           y.at(), "open the tape with {.persistent = true}, or take both gradients in one call");
+           at, "open the tape with {.persistent = true}, or take both gradients in one call");
     }
     walk.begin(i, keep);
     record.line = walk.at();
@@ -293,7 +315,7 @@ void Tape::walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std:
   }
 }
 
-void Tape::fail_unreached(const Arg& y, std::span<const Target> targets) const {
+void Tape::fail_unreached(std::span<const Target> targets, SourceLocation at) const {
   std::string names;
   int missing = 0;
   for (const Target& t : targets) {
@@ -305,7 +327,7 @@ void Tape::fail_unreached(const Arg& y, std::span<const Target> targets) const {
     names += describe(Tensor::share(t.block));
   }
   if (missing > 3) names += " and " + std::to_string(missing - 3) + " more";
-  fail("gradient: the result does not depend on " + names, y.at(),
+  fail("gradient: the result does not depend on " + names, at,
        "was the model copied (by value into a lambda or a loop), did the forward pass run before the tape was opened, "
        "or "
        "was a tensor not given to watch()? Pass {.allow_unused = true} if this is intended");

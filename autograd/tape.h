@@ -165,6 +165,11 @@ class Tape {
   };
 
  private:
+  struct Result {
+    const Tensor& tensor;
+    const Tensor& cotangent;  // an empty handle: 1
+    std::uint32_t index = 0;
+  };
   struct Target {
     detail::Block* block;  // null: the entry at `index`
     std::uint32_t index;
@@ -185,9 +190,11 @@ class Tape {
   void add_hook(const Tensor& x, std::function<Tensor(const Tensor&)> f, SourceLocation at);
   void run_hooks(std::uint32_t i, std::uint32_t place);
   void walk(const Arg& y, std::span<Target> targets, const GradientOptions& options);
-  void walk_back(const Arg& y, std::uint32_t first, std::uint32_t last, std::uint32_t base, const Tensor& seed);
+  void walk(std::span<Result> results, std::span<Target> targets, bool allow_unused, SourceLocation at);
+  void find(Result& result, SourceLocation at) const;
+  void walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base, SourceLocation at);
   std::uint32_t index_of_target(detail::Block* block) const;
-  [[noreturn]] void fail_unreached(const Arg& y, std::span<const Target> targets) const;
+  [[noreturn]] void fail_unreached(std::span<const Target> targets, SourceLocation at) const;
 
   std::uint32_t begin_;
   Tape* enclosing_;  // the tape that recorded when this one was opened

@@ -41,6 +41,28 @@ class TapeAccess {
   /// The entry that input k of the walk's entry is.
   static std::uint32_t input_index(const Walk& walk, int k) { return input_of(walk.entry_, k); }
 
+  /// A result with its cotangent.
+  struct From {
+    const Tensor& tensor;
+    const Tensor& cotangent;
+  };
+
+  /// The gradient of the sum of all <result, cotangent>, without that sum; an empty handle for what was not reached.
+  static std::vector<Tensor> gradient(Tape& tape, std::span<const From> from, std::span<const Wanted> wanted,
+                                      SourceLocation at) {
+    std::vector<Tape::Result> results;
+    for (const From& f : from) {
+      if (has(tape, f.tensor)) results.push_back({f.tensor, f.cotangent});
+    }
+    std::vector<Tensor> gradients(wanted.size());
+    if (results.empty()) return gradients;
+    std::vector<Tape::Target> targets;
+    for (const Wanted& w : wanted) targets.push_back({w.block, w.index, {}});
+    tape.walk(results, targets, true, at);
+    for (std::size_t k = 0; k < targets.size(); ++k) gradients[k] = std::move(targets[k].gradient);
+    return gradients;
+  }
+
   /// Whether a walk of this tape could start at y.
   static bool has(const Tape& tape, const Tensor& y) { return tape.index_of_target(y.block()) != 0; }
 };

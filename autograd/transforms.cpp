@@ -33,8 +33,6 @@ Shape joined(const Shape& a, const Shape& b, SourceLocation at) {
   return shape;
 }
 
-Tensor sum_of_products(const Tensor& a, const Tensor& b, SourceLocation at) { return sum(Arg(a, at) * b); }
-
 }  // namespace
 
 ValueAndGrad<std::vector<Tensor>> value_and_grad(const TensorFunction& f, std::vector<Tensor> xs,
@@ -56,14 +54,14 @@ ValueAndGrad<std::vector<Tensor>> value_and_grad(const TensorFunction& f, std::v
 
 namespace {
 
-Gradients gradients_of(Tape& tape, const Tensor& y, const ParameterList& parameters, bool allow_unused,
-                       SourceLocation at) {
+std::vector<TapeAccess::Wanted> blocks_of(const ParameterList& parameters) {
   std::vector<TapeAccess::Wanted> wanted;
   for (const NamedBlock& p : parameters) wanted.push_back({p.block});
-  std::vector<Tensor> list(parameters.size());
-  if (!allow_unused || TapeAccess::has(tape, y)) {
-    list = TapeAccess::gradient(tape, Arg(y, at), wanted, {.allow_unused = allow_unused});
-  }
+  return wanted;
+}
+
+// With zeros for what was not reached.
+Gradients named(const ParameterList& parameters, std::vector<Tensor> list, SourceLocation at) {
   Gradients gradients;
   gradients.reserve(parameters.size());
   for (std::size_t k = 0; k < list.size(); ++k) {
@@ -79,7 +77,11 @@ ValueAndGrad<Gradients> value_and_grad(const std::function<Tensor()>& f, const P
                                        const GradOptions& options, SourceLocation at) {
   Tape tape({}, at);
   Tensor value = value_of("grad", f(), at);
-  Gradients gradients = gradients_of(tape, value, parameters, options.allow_unused, at);
+  std::vector<Tensor> list(parameters.size());
+  if (!options.allow_unused || TapeAccess::has(tape, value)) {
+    list = TapeAccess::gradient(tape, Arg(value, at), blocks_of(parameters), {.allow_unused = options.allow_unused});
+  }
+  Gradients gradients = named(parameters, std::move(list), at);
   return {std::move(value), std::move(gradients)};
 }
 
@@ -109,21 +111,25 @@ Tensor hvp(const TensorFunction& f, const Tensor& x, const Tensor& v, HvpOptions
     return std::move(value_and_grad(f, at_x, {.allow_unused = true}, at).gradient.front());
   };
   if (options.mode == HvpMode::forward_over_reverse) return run_jvp(slope, {x}, {v}, at).tangent;
-  const auto along_v = [&](const std::vector<Tensor>& at_x) { return sum_of_products(slope(at_x), v, at); };
-  return std::move(value_and_grad(along_v, {x}, {.allow_unused = true}, at).gradient.front());
+  Tape tape({}, at);
+  std::vector<Tensor> watched = {x};
+  tape.watch(watched.front(), at);
+  const Tensor g = slope(watched);
+  const TapeAccess::From from{g, v};
+  const TapeAccess::Wanted wanted{watched.front().block()};
+  Tensor product = std::move(TapeAccess::gradient(tape, std::span(&from, 1), std::span(&wanted, 1), at).front());
+  return product.defined() ? product : zeros_like(x, at);
 }
 
 Gradients hvp(const std::function<Tensor()>& f, const ParameterList& parameters, const Gradients& v,
               SourceLocation at) {
   Tape outer({}, at);
   const Gradients g = value_and_grad(f, parameters, {.allow_unused = true}, at).gradient;
-  Tensor slope;
+  std::vector<TapeAccess::From> from;
   g.for_each([&](std::uint32_t name, const Tensor&, const Tensor& gradient) {
-    const Tensor term = sum_of_products(gradient, v.at(interned(name), at), at);
-    slope = slope.defined() ? Arg(slope, at) + term : term;
+    from.push_back({gradient, v.at(interned(name), at)});
   });
-  if (!slope.defined()) fail("hvp: the model has no parameters", at);
-  return gradients_of(outer, slope, parameters, true, at);
+  return named(parameters, TapeAccess::gradient(outer, from, blocks_of(parameters), at), at);
 }
 
 }  // namespace tapegrad::detail

@@ -28,12 +28,12 @@ struct GradOptions {
 
 /// How hvp differentiates the gradient.
 enum class HvpMode : std::uint8_t {
-  forward_over_reverse,  ///< jvp of the gradient
-  reverse_over_reverse   ///< the gradient of <gradient, v>
+  reverse_over_reverse,  ///< v pulled back through the gradient
+  forward_over_reverse   ///< jvp of the gradient
 };
 
 struct HvpOptions {
-  HvpMode mode = HvpMode::forward_over_reverse;
+  HvpMode mode = HvpMode::reverse_over_reverse;
 };
 
 namespace detail {

@@ -45,8 +45,8 @@ int main(int count, char** arguments) {
                          [&] { run(false); },
                          [&] { hvp(loss, net, v); },
                          [&] { run(true); },
+                         [&] { hvp(as_function_of_x, x, x, {.mode = HvpMode::forward_over_reverse}); },
                          [&] { hvp(as_function_of_x, x, x); },
-                         [&] { hvp(as_function_of_x, x, x, {.mode = HvpMode::reverse_over_reverse}); },
                      },
                      {.sample_ns = 4e6, .rounds = 21});
   struct Row {
