@@ -59,6 +59,8 @@ constexpr bool is_in_registers(Primitive primitive) {
     case Primitive::not_equal:
     case Primitive::tanh_derivative:
     case Primitive::sigmoid_derivative:
+    case Primitive::at_least:
+    case Primitive::at_most:
     case Primitive::fma:
     case Primitive::fms:
     case Primitive::fnma:
@@ -66,6 +68,7 @@ constexpr bool is_in_registers(Primitive primitive) {
     case Primitive::scale_unless_positive:
     case Primitive::select_less:
     case Primitive::select_less_equal:
+    case Primitive::zero_outside:
       return true;
     default:
       return false;
@@ -96,6 +99,13 @@ constexpr bool compares_and_chooses(const Form& form) {
   return !both(0, Place::number) && !both(0, Place::accumulators) && !both(2, Place::accumulators);
 }
 
+/// The bounds are of one kind, and what they bound is in the accumulators or an array, as is what is kept.
+constexpr bool has_bounds(const Form& form) {
+  const auto& [x, low, high, value] = form.places;
+  const bool both_held = x == Place::accumulators && value == Place::accumulators;
+  return x != Place::number && low == high && low != Place::accumulators && value != Place::number && !both_held;
+}
+
 /// Which forms the machine has. Programs do without the others: any operand can be loaded into the accumulators, and
 /// the accumulators can be stored.
 constexpr bool has(const Form& form) {
@@ -118,6 +128,7 @@ constexpr bool has(const Form& form) {
     return form.places[0] <= form.places[1] && !is_constant_product;
   }
   if (operands == 3 && form.places[0] == Place::number) return false;  // no choice
+  if (form.primitive == Primitive::zero_outside) return has_bounds(form);
   if (operands == 4) return compares_and_chooses(form);
   return in_accumulators < operands;
 }

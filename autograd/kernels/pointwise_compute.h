@@ -109,9 +109,13 @@ TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b) {
     return select(a == b, zero, one);
   } else if constexpr (primitive == Primitive::tanh_derivative) {
     return a * fnmadd(b, b, one);
-  } else {
-    static_assert(primitive == Primitive::sigmoid_derivative);
+  } else if constexpr (primitive == Primitive::sigmoid_derivative) {
     return a * fnmadd(b, b, b);
+  } else if constexpr (primitive == Primitive::at_least) {
+    return select(b > a, b, a);  // one instruction, where the processor's own maximum is this choice
+  } else {
+    static_assert(primitive == Primitive::at_most);
+    return select(b < a, b, a);
   }
 }
 
@@ -136,9 +140,11 @@ template <Primitive primitive, class T>
 TAPEGRAD_INLINE V<T> compute(V<T> a, V<T> b, V<T> c, V<T> d) {
   if constexpr (primitive == Primitive::select_less) {
     return select(a < b, c, d);
-  } else {
-    static_assert(primitive == Primitive::select_less_equal);
+  } else if constexpr (primitive == Primitive::select_less_equal) {
     return select(a <= b, c, d);
+  } else {
+    static_assert(primitive == Primitive::zero_outside);
+    return select((a <= b) | (c <= a), V<T>(T(0)), d);
   }
 }
 

@@ -54,6 +54,8 @@ enum class Primitive : std::uint8_t {
   not_equal,
   tanh_derivative,     // a * (1 - b * b): b is the value of tanh
   sigmoid_derivative,  // a * (b - b * b): b is the value of sigmoid
+  at_least,            // a < b ? b : a
+  at_most,             // b < a ? b : a
   // Three operands, a, b and c.
   fma,                    // a * b + c
   fms,                    // a * b - c
@@ -63,9 +65,10 @@ enum class Primitive : std::uint8_t {
   // Four operands, a, b, c and d.
   select_less,        // a < b ? c : d
   select_less_equal,  // a <= b ? c : d
+  zero_outside,       // a <= b || c <= a ? 0 : d
 };
 
-inline constexpr std::size_t primitive_count = static_cast<std::size_t>(Primitive::select_less_equal) + 1;
+inline constexpr std::size_t primitive_count = static_cast<std::size_t>(Primitive::zero_outside) + 1;
 
 inline constexpr int most_operands = 4;
 
@@ -121,6 +124,8 @@ constexpr const char* name(Primitive primitive) {
       "not_equal",
       "tanh_derivative",
       "sigmoid_derivative",
+      "at_least",
+      "at_most",
       "fma",
       "fms",
       "fnma",
@@ -128,6 +133,7 @@ constexpr const char* name(Primitive primitive) {
       "scale_unless_positive",
       "select_less",
       "select_less_equal",
+      "zero_outside",
   };
   return names[static_cast<std::size_t>(primitive)];
 }

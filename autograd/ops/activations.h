@@ -33,13 +33,19 @@ struct HardTanh {
 struct HardSigmoid {
   static constexpr const char* name = "hardsigmoid";
   static constexpr const char* doc = "a sigmoid of three straight lines";
-  static constexpr auto formula = [](auto x) { return where(x <= -3, 0, where(x >= 3, 1, x * (1.0 / 6) + 0.5)); };
+  static constexpr auto formula = [](auto x) {
+    const auto y = x + 3;
+    return where(y <= 0, 0, where(y >= 6, 6, y)) * (1.0 / 6);
+  };
   static constexpr Domain domain[] = {{"x", -5, 5}};
 };
 struct HardSwish {
   static constexpr const char* name = "hardswish";
   static constexpr const char* doc = "x times its hardsigmoid";
-  static constexpr auto formula = [](auto x) { return where(x <= -3, 0, where(x >= 3, x, x * (x + 3) * (1.0 / 6))); };
+  static constexpr auto formula = [](auto x) {
+    const auto y = x + 3;
+    return x * (where(y <= 0, 0, where(y >= 6, 6, y)) * (1.0 / 6));
+  };
   static constexpr Domain domain[] = {{"x", -5, 5}};
 };
 }  // namespace formulas

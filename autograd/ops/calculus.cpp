@@ -100,6 +100,7 @@ int Calculus::divide(int a, int b) {
 
 int Calculus::where(int condition, int a, int b) {
   if (a == b) return a;
+  condition = without_offset(condition);
   // Two choices by one condition.
   if (is(a, Primitive::select) && at(a).operands[0] == condition) a = at(a).operands[1];
   if (is(b, Primitive::select) && at(b).operands[0] == condition) b = at(b).operands[2];
@@ -117,6 +118,27 @@ int Calculus::where(int condition, int a, int b) {
   }
   const int reordered = younger_condition_first(condition, a, b);
   return reordered >= 0 ? reordered : graph_.apply(Primitive::select, condition, a, b);
+}
+
+/// u < k - c for u + c < k, and the like, which needs no sum.
+int Calculus::without_offset(int condition) {
+  const Node node = at(condition);
+  if (!is(condition, Primitive::less) && !is(condition, Primitive::less_equal)) return condition;
+  for (const int side : {0, 1}) {
+    const Node sum = at(node.operands[side]);
+    const Node bound = at(node.operands[1 - side]);
+    if (sum.kind != Node::Kind::primitive || sum.primitive != Primitive::add) continue;
+    for (const int part : {0, 1}) {
+      const Node offset = at(sum.operands[part]);
+      if (bound.kind != Node::Kind::constant || offset.kind != Node::Kind::constant) continue;
+      const double moved = bound.value - offset.value;
+      if (moved + offset.value != bound.value) continue;
+      const int u = sum.operands[1 - part];
+      const int k = graph_.constant(moved);
+      return side == 0 ? graph_.apply(node.primitive, u, k) : graph_.apply(node.primitive, k, u);
+    }
+  }
+  return condition;
 }
 
 /// c ? z : (d ? z : u) and the like as d ? z : (c ? z : u), or -1: the younger condition outside, as formulas nest them,

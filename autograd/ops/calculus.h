@@ -48,6 +48,7 @@ class Calculus {
   int common_factor(int a, int b);
   int scaled(double factor, int a);
   bool adds_constant(int a) const;
+  int without_offset(int condition);
   int younger_condition_first(int condition, int a, int b);
   /// where(c, f(u), 0) for a = where(c, u, 0), and the mirror image; -1 for any other a.
   template <class F>

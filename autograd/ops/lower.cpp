@@ -72,7 +72,7 @@ class Fusion {
   }
   bool is_zero(int node) const { return at(node).kind == Node::Kind::constant && at(node).value == 0; }
 
-  static void become(Node& node, Primitive primitive, int a, int b, int c, int d = -1) {
+  static void become(Node& node, Primitive primitive, int a, int b, int c = -1, int d = -1) {
     node.primitive = primitive;
     node.operands[0] = a;
     node.operands[1] = b;
@@ -98,7 +98,32 @@ class Fusion {
     if (!strict && !at(mask).is(Primitive::less_equal)) return;
     become(node, strict ? Primitive::select_less : Primitive::select_less_equal, at(mask).operands[0],
            at(mask).operands[1], node.operands[1], node.operands[2]);
-    if (strict && is_zero(node.operands[0])) fuse_scaling(node);
+    if (strict && is_zero(node.operands[0])) return fuse_scaling(node);
+    fuse_bound(node);
+    if (!strict) fuse_bounds(node);
+  }
+
+  bool is_number(int node) const { return at(node).kind == Node::Kind::constant; }
+
+  /// The larger or the smaller of two. Where they are equal either will do; so a zero's sign may change.
+  void fuse_bound(Node& node) {
+    const auto [a, b, c, d] = node.operands;
+    if (c == b && d == a) become(node, Primitive::at_least, a, b);
+    if (c == a && d == b) become(node, Primitive::at_most, b, a);
+  }
+
+  /// Nested choices that hold a value between two bounds, or take what is outside of them as zero.
+  void fuse_bounds(Node& node) {
+    if (!node.is(Primitive::select_less_equal)) return;
+    const auto [a, b, outside, otherwise] = node.operands;
+    const Node& inner = at(otherwise);
+    const bool holds_below = inner.is(Primitive::at_most) && inner.operands[0] == a && outside == b;
+    if (holds_below && is_number(b) && is_number(inner.operands[1]) && at(b).value <= at(inner.operands[1]).value) {
+      become(node, Primitive::at_least, otherwise, b);
+    }
+    if (!is_zero(outside) || !only_here(otherwise, Primitive::select_less_equal) || !is_zero(inner.operands[2])) return;
+    if (inner.operands[1] == a) become(node, Primitive::zero_outside, a, b, inner.operands[0], inner.operands[3]);
+    if (inner.operands[0] == b) become(node, Primitive::zero_outside, b, inner.operands[1], a, inner.operands[3]);
   }
 
   /// a > 0 ? b : b * c, which is leaky_relu and its derivative.

@@ -103,6 +103,10 @@ double evaluate(Primitive primitive, double a, double b = 0, double c = 0, doubl
       return a * (1 - b * b);
     case Primitive::sigmoid_derivative:
       return a * (b - b * b);
+    case Primitive::at_least:
+      return a < b ? b : a;
+    case Primitive::at_most:
+      return b < a ? b : a;
     case Primitive::fma:
       return std::fma(a, b, c);
     case Primitive::fms:
@@ -117,6 +121,8 @@ double evaluate(Primitive primitive, double a, double b = 0, double c = 0, doubl
       return a < b ? c : d;
     case Primitive::select_less_equal:
       return a <= b ? c : d;
+    case Primitive::zero_outside:
+      return a <= b || c <= a ? 0 : d;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }

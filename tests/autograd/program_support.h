@@ -110,6 +110,10 @@ inline long double evaluate(Primitive primitive, long double a, long double b, l
       return a * (1 - b * b);
     case Primitive::sigmoid_derivative:
       return a * b * (1 - b);
+    case Primitive::at_least:
+      return a < b ? b : a;
+    case Primitive::at_most:
+      return b < a ? b : a;
     case Primitive::fma:
       return a * b + c;
     case Primitive::fms:
@@ -124,6 +128,8 @@ inline long double evaluate(Primitive primitive, long double a, long double b, l
       return a < b ? c : d;
     case Primitive::select_less_equal:
       return a <= b ? c : d;
+    case Primitive::zero_outside:
+      return a <= b || c <= a ? 0 : d;
   }
   return 0;
 }
