@@ -47,7 +47,7 @@ void check_same(const Gradients& a, const Gradients& b) {
 
 }  // namespace
 
-TEST_CASE_METHOD(CleanRecord, "a checkpointed model has the gradients of the plain one", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "a checkpointed model has the gradients of the plain one", "[tape][checkpoint]") {
   Deep net;
   const Tensor x = random::normal({8, 4});
   const auto gradients = [&](bool saves_memory) {
@@ -59,7 +59,7 @@ TEST_CASE_METHOD(CleanRecord, "a checkpointed model has the gradients of the pla
   check_same(plain.gradient, saving.gradient);
 }
 
-TEST_CASE_METHOD(CleanRecord, "a checkpoint is one entry and saves its input", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "a checkpoint is one entry and saves its input", "[tape][checkpoint]") {
   const Deep net;
   const Tensor x = random::normal({256, 4});
   const auto saved = [&](bool saves_memory) {
@@ -85,7 +85,7 @@ TEST_CASE_METHOD(CleanRecord, "a checkpoint is one entry and saves its input", "
   CHECK(tape.size() > before);
 }
 
-TEST_CASE_METHOD(CleanRecord, "captured tensors and parameters get their gradients", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "captured tensors and parameters get their gradients", "[tape][checkpoint]") {
   Tensor x = wave({3}, 0.7), c = wave({3}, 1.3);
   const Parameter p(wave({3}, 2.1));
   const auto run = [&](bool saves_memory) {
@@ -103,7 +103,7 @@ TEST_CASE_METHOD(CleanRecord, "captured tensors and parameters get their gradien
   for (std::size_t k = 0; k < 3; ++k) CHECK(is_close(plain[k], saving[k]));
 }
 
-TEST_CASE_METHOD(CleanRecord, "only captured tensors, or nothing tracked at all", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "only captured tensors, or nothing tracked at all", "[tape][checkpoint]") {
   const Parameter p(wave({3}, 2.1));
   const Tensor x = wave({3}, 0.7);
   const auto f = [&p](const Tensor& v) { return v * p.value(); };
@@ -115,7 +115,7 @@ TEST_CASE_METHOD(CleanRecord, "only captured tensors, or nothing tracked at all"
   CHECK(is_close(no_tape([&] { return checkpoint(f, x); }), f(x)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "random masks repeat and buffers are updated once", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "random masks repeat and buffers are updated once", "[tape][checkpoint]") {
   const Noisy start;
   const Tensor x = random::normal({16, 4});
   const auto run = [&](bool saves_memory) {
@@ -138,7 +138,7 @@ TEST_CASE_METHOD(CleanRecord, "random masks repeat and buffers are updated once"
   for (const auto& [name, gradient] : g) CHECK(allclose(gradient, g2.at(name), {.rtol = 1e-5, .atol = 1e-5}));
 }
 
-TEST_CASE_METHOD(CleanRecord, "checkpoints nest", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "checkpoints nest", "[tape][checkpoint]") {
   const Tensor x = wave({5}, 0.9);
   const auto inner = [](const Tensor& v) { return sin(v) * v; };
   const auto nested = [&](const Tensor& v) {
@@ -149,7 +149,7 @@ TEST_CASE_METHOD(CleanRecord, "checkpoints nest", "[checkpoint]") {
   CHECK(is_close(hessian(nested, x), hessian(plain, x)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "checkpoints under higher order", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "checkpoints under higher order", "[tape][checkpoint]") {
   Tensor x = wave({4}, 0.9), w = wave({4}, 1.7);
   const auto run = [&](bool saves_memory) {
     Tape outer;
@@ -179,7 +179,7 @@ TEST_CASE_METHOD(CleanRecord, "checkpoints under higher order", "[checkpoint]") 
   CHECK(is_close(third(x), 24 * x));
 }
 
-TEST_CASE_METHOD(CleanRecord, "tangents go through checkpoints", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "tangents go through checkpoints", "[tape][checkpoint]") {
   const Tensor x = wave({4}, 0.9), v = wave({4}, 1.7);
   const auto f = [](const Tensor& t) { return exp(t) * t; };
   const auto saving = [&](const Tensor& t) {
@@ -192,7 +192,7 @@ TEST_CASE_METHOD(CleanRecord, "tangents go through checkpoints", "[checkpoint]")
   CHECK(is_close(hvp(sum_of(saving), x, v), hvp(sum_of(plain), x, v)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "functions of two and three tensors, and temporary models", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "functions of two and three tensors, and temporary models", "[tape][checkpoint]") {
   Tensor a = wave({3}, 0.4), b = wave({3}, 0.8), c = wave({3}, 1.2);
   Tape tape;
   for (Tensor* x : {&a, &b, &c}) tape.watch(*x);
@@ -208,7 +208,7 @@ TEST_CASE_METHOD(CleanRecord, "functions of two and three tensors, and temporary
   CHECK(tape.gradient(sum(checkpoint(Block{}, x)), x).shape() == x.shape());
 }
 
-TEST_CASE_METHOD(CleanRecord, "what a checkpoint refuses", "[checkpoint]") {
+TEST_CASE_METHOD(CleanRecord, "what a checkpoint refuses", "[tape][checkpoint]") {
   Tape tape;
   Tensor x = wave({3}, 0.4);
   tape.watch(x);

@@ -69,7 +69,7 @@ Tensor jvp_of(const Function& f, const Tensor& x, const Tensor& v) { return jvp(
 
 }  // namespace
 
-TEST_CASE_METHOD(CleanRecord, "jvp of a formula", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "jvp of a formula", "[tape][jvp]") {
   const auto [y, dy] = jvp([](Arg x) { return sin(x) * x; }, scalar(0.5), scalar(2));
   CHECK(values_of(y)[0] == Approx(std::sin(0.5) * 0.5));
   CHECK(values_of(dy)[0] == Approx(2 * (std::cos(0.5) * 0.5 + std::sin(0.5))));
@@ -78,7 +78,7 @@ TEST_CASE_METHOD(CleanRecord, "jvp of a formula", "[jvp]") {
   CHECK(dz.span<const float>()[0] == 6);
 }
 
-TEST_CASE_METHOD(CleanRecord, "jvp of several inputs along one direction", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "jvp of several inputs along one direction", "[tape][jvp]") {
   const auto f = [](const Tensors& x) { return matmul(x[0], x[1]) + x[2]; };
   const Tensors x{wave({2, 3}, 0.3), wave({3, 2}, 0.4), wave({2}, 0.5)};
   const Tensors v{wave({2, 3}, 0.6), wave({3, 2}, 0.7), wave({2}, 0.8)};
@@ -90,7 +90,7 @@ TEST_CASE_METHOD(CleanRecord, "jvp of several inputs along one direction", "[jvp
   CHECK(is_close(jvp(product, {x[0], x[0]}, {v[0], 3 * v[0]}).tangent, 4 * v[0] * x[0]));
 }
 
-TEST_CASE_METHOD(CleanRecord, "jvp of a network against differences and its gradients", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "jvp of a network against differences and its gradients", "[tape][jvp]") {
   const nn::Dense first = nn::to(nn::Dense{4, 5}, f64);
   const nn::Dense second = nn::to(nn::Dense{5, 3}, f64);
   const Function f = [&](const Tensor& x) { return log_softmax(second(tanh(first(x)))); };
@@ -111,7 +111,7 @@ TEST_CASE_METHOD(CleanRecord, "jvp of a network against differences and its grad
   CHECK(values_of(sum(g * dy))[0] == Approx(values_of(sum(back * v))[0]).epsilon(1e-12));
 }
 
-TEST_CASE_METHOD(CleanRecord, "jvp broadcasts tangents as it does inputs", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "jvp broadcasts tangents as it does inputs", "[tape][jvp]") {
   const Tensor matrix = wave({3, 4}, 0.3);
   const Tensor x = wave({4}, 0.5);
   const Tensor v = wave({4}, 0.8);
@@ -129,7 +129,7 @@ TEST_CASE_METHOD(CleanRecord, "jvp broadcasts tangents as it does inputs", "[jvp
   }
 }
 
-TEST_CASE_METHOD(CleanRecord, "indices, labels and other dtypes on the way", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "indices, labels and other dtypes on the way", "[tape][jvp]") {
   const Tensor x = wave({5, 4}, 0.3);
   const Tensor v = wave({5, 4}, 0.7);
   const Tensor rows = Tensor::from<std::int64_t>({4, 0, 0});
@@ -143,7 +143,7 @@ TEST_CASE_METHOD(CleanRecord, "indices, labels and other dtypes on the way", "[j
   CHECK(is_close(dy.to(f64), 2 * x * v, 1e-6));
 }
 
-TEST_CASE_METHOD(CleanRecord, "where y does not depend on x its tangent is zero", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "where y does not depend on x its tangent is zero", "[tape][jvp]") {
   const Tensor x = wave({3}, 0.3);
   const Tensor v = wave({3}, 0.5);
   const Tensor other = wave({2, 2}, 0.7);
@@ -167,12 +167,12 @@ TEST_CASE_METHOD(CleanRecord, "where y does not depend on x its tangent is zero"
   CHECK(same_bits(jvp([](Arg t) { return t; }, x, v).tangent, v));
 }
 
-TEST_CASE_METHOD(CleanRecord, "what is paused is a constant in the rest", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "what is paused is a constant in the rest", "[tape][jvp]") {
   const auto f = [](Arg x) { return x * no_tape([&] { return exp(x); }); };
   CHECK(values_of(jvp(f, scalar(0.5), scalar(1)).tangent)[0] == Approx(std::exp(0.5)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "parameters inside the function are constants of a jvp", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "parameters inside the function are constants of a jvp", "[tape][jvp]") {
   const Parameter p(scalar(3));
   CHECK(values_of(jvp([&](Arg x) { return x * p; }, scalar(2), scalar(1)).tangent)[0] == 3);
   // Also the one at which the derivative is taken.
@@ -185,7 +185,7 @@ TEST_CASE_METHOD(CleanRecord, "parameters inside the function are constants of a
   CHECK(values_of(tape.gradient(dy, p))[0] == 12);  // (2 p p)' = 4 p
 }
 
-TEST_CASE_METHOD(CleanRecord, "jvp names what does not fit", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "jvp names what does not fit", "[tape][jvp]") {
   const auto f = [](Arg x) { return exp(x); };
   const Tensor x = wave({3}, 0.3);
   const Tensor f32_ones = ones({3});
@@ -215,7 +215,7 @@ TEST_CASE_METHOD(CleanRecord, "jvp names what does not fit", "[jvp]") {
 }
 
 TEST_CASE_METHOD(CleanRecord, "an error in the function has the line of the jvp, and leaves the tapes as they were",
-                 "[jvp]") {
+                 "[tape][jvp]") {
   const nn::Dense dense{3, 2};
   CHECK(error_of([&] { jvp(dense, ones({5}), ones({5})); }).find(here(__LINE__)) != std::string::npos);
   CHECK(record_is_empty());
@@ -228,7 +228,7 @@ TEST_CASE_METHOD(CleanRecord, "an error in the function has the line of the jvp,
   CHECK(values_of(tape.gradient(x * x, x))[0] == 4);
 }
 
-TEST_CASE_METHOD(CleanRecord, "what a forward rule reads must not have changed", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "what a forward rule reads must not have changed", "[tape][jvp]") {
   int line = 0;
   const auto f = [&](Arg x) {
     Tensor factor = ones({3}, f64);
@@ -244,7 +244,7 @@ TEST_CASE_METHOD(CleanRecord, "what a forward rule reads must not have changed",
   CHECK(record_is_empty());
 }
 
-TEST_CASE_METHOD(CleanRecord, "only what leads to the result is swept", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "only what leads to the result is swept", "[tape][jvp]") {
   const auto used = [](Arg x) {
     const Tensor unused = exp(sin(cos(x)));
     return x * 2;
@@ -265,7 +265,7 @@ TEST_CASE_METHOD(CleanRecord, "only what leads to the result is swept", "[jvp]")
   }
 }
 
-TEST_CASE_METHOD(CleanRecord, "a rule that gives something unfit is named", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "a rule that gives something unfit is named", "[tape][jvp]") {
   const Tensor x = wave({3}, 0.3);
   const auto f = [&](bool reads_constant) {
     return [=](Arg t) { return apply<WrongShape>({reads_constant}, t, Arg(x)); };
@@ -277,7 +277,7 @@ TEST_CASE_METHOD(CleanRecord, "a rule that gives something unfit is named", "[jv
         }).find("wrong_shape: its jvp rule reads the tangent of input 1, which is a constant, at") == 0);
 }
 
-TEST_CASE_METHOD(CleanRecord, "an op without a forward rule has a jvp all the same", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "an op without a forward rule has a jvp all the same", "[tape][jvp]") {
   const auto op = [](const Tensors& x) { return apply_to_all<SumOfProducts>({}, x, SourceLocation::current()); };
   const Tensors x = SumOfProducts::samples()[0].inputs;
   const tests::ForwardCheck check = tests::check_forward({x, op}, x, true);
@@ -292,7 +292,7 @@ TEST_CASE_METHOD(CleanRecord, "an op without a forward rule has a jvp all the sa
   CHECK(is_close(jvp(last, x[3], x[1]).tangent, x[2] * x[1]));
 }
 
-TEST_CASE_METHOD(CleanRecord, "perturbations are not confused", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "perturbations are not confused", "[tape][jvp]") {
   const Tensor one = scalar(1);
   const auto d = [&](const Function& f) -> Function { return [=](const Tensor& x) { return jvp_of(f, x, one); }; };
   // d/dx (x d/dy (x + y)) at x = 1, y = 1: 1. Confused, it would be 2.
@@ -322,7 +322,7 @@ TEST_CASE_METHOD(CleanRecord, "perturbations are not confused", "[jvp]") {
   }
 }
 
-TEST_CASE_METHOD(CleanRecord, "derivatives of tanh up to the third, in every mixture of directions", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "derivatives of tanh up to the third, in every mixture of directions", "[tape][jvp]") {
   const double x = 0.4;
   const double t = std::tanh(x);
   const double third = -2 * (1 - t * t) * (1 - 3 * t * t);
@@ -339,7 +339,7 @@ TEST_CASE_METHOD(CleanRecord, "derivatives of tanh up to the third, in every mix
   }
 }
 
-TEST_CASE_METHOD(CleanRecord, "Hessian times vector in three ways against a known Hessian", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "Hessian times vector in three ways against a known Hessian", "[tape][jvp]") {
   // f(x) = sum(x^4) / 12 + (b' x)^2 / 2: H = diag(x^2) + b b'
   const Tensor b = wave({5}, 0.9);
   const Function f = [&](const Tensor& x) {
@@ -357,7 +357,7 @@ TEST_CASE_METHOD(CleanRecord, "Hessian times vector in three ways against a know
   CHECK(is_close(curvature, sum(v * expected)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "a tangent can be differentiated with respect to the direction", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "a tangent can be differentiated with respect to the direction", "[tape][jvp]") {
   const Tensor x = wave({4}, 0.3);
   const Tensor v = wave({4}, 0.7);
   const Function f = [](const Tensor& t) { return softmax(t); };
@@ -370,7 +370,7 @@ TEST_CASE_METHOD(CleanRecord, "a tangent can be differentiated with respect to t
   CHECK(is_close(pulled_back, tape.gradient(f(watched), watched, {.seed = g})));
 }
 
-TEST_CASE_METHOD(CleanRecord, "jvp under a tape that is paused, persistent, or walked inside", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "jvp under a tape that is paused, persistent, or walked inside", "[tape][jvp]") {
   const Function f = [](const Tensor& x) { return exp(x) * x; };
   const Tensor x = wave({3}, 0.3);
   const Tensor v = wave({3}, 0.7);
@@ -417,7 +417,7 @@ TEST_CASE_METHOD(CleanRecord, "jvp under a tape that is paused, persistent, or w
   }
 }
 
-TEST_CASE_METHOD(CleanRecord, "a walk and a sweep over the same entries", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "a walk and a sweep over the same entries", "[tape][jvp]") {
   Tape outer;
   Tensor x = wave({3}, 0.3);
   outer.watch(x);
@@ -427,7 +427,7 @@ TEST_CASE_METHOD(CleanRecord, "a walk and a sweep over the same entries", "[jvp]
   CHECK(is_close(g, exp(x) * (x + 1) + exp(x) * (x + 2)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "the bits of a jvp do not depend on the threads or on an outer tape", "[jvp]") {
+TEST_CASE_METHOD(CleanRecord, "the bits of a jvp do not depend on the threads or on an outer tape", "[tape][jvp]") {
   const nn::Dense dense{130, 90};
   const Function f = [&](const Tensor& x) { return logsumexp(tanh(dense(x)), {.axis = 0}); };
   const Tensor x = wave({200, 130}, 0.31).to(f32);

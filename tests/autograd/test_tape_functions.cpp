@@ -1,6 +1,8 @@
 // custom_vjp, on_gradient and check_finite: what users hang into a walk.
 #include <cmath>
 #include <limits>
+#include <sstream>
+#include <stdexcept>
 
 #include "autograd/checkpoint.h"
 #include "autograd/custom_vjp.h"
@@ -17,7 +19,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 // ---- custom_vjp ----
 
-TEST_CASE_METHOD(CleanRecord, "a rule in the place of the derivative", "[custom_vjp]") {
+TEST_CASE_METHOD(CleanRecord, "a rule in the place of the derivative", "[tape][custom_vjp]") {
   const auto through = custom_vjp(
       "sign_through", [](const Tensor& x) { return sign(x); },
       [](const Tensor& g, const Tensor&, const Tensor&) { return g; });
@@ -39,7 +41,7 @@ TEST_CASE_METHOD(CleanRecord, "a rule in the place of the derivative", "[custom_
   CHECK(gradcheck([&](const Tensor& v) { return from_result(v); }, x));
 }
 
-TEST_CASE_METHOD(CleanRecord, "a rule of several inputs, with broadcasting", "[custom_vjp]") {
+TEST_CASE_METHOD(CleanRecord, "a rule of several inputs, with broadcasting", "[tape][custom_vjp]") {
   using Pair = std::array<Tensor, 2>;
   const auto product = custom_vjp(
       "product", [](const Tensor& a, const Tensor& b) { return a * b; },
@@ -69,7 +71,7 @@ TEST_CASE_METHOD(CleanRecord, "a rule of several inputs, with broadcasting", "[c
                   wave({3}, 0.9), wave({3}, 0.4)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "a custom function is one named entry that outlives its maker", "[custom_vjp]") {
+TEST_CASE_METHOD(CleanRecord, "a custom function is one named entry that outlives its maker", "[tape][custom_vjp]") {
   Tape tape;
   Tensor x = wave({2}, 0.4);
   tape.watch(x);
@@ -104,7 +106,7 @@ TEST_CASE_METHOD(CleanRecord, "a custom function is one named entry that outlive
 
 // ---- on_gradient ----
 
-TEST_CASE_METHOD(CleanRecord, "on_gradient sees the whole gradient, once", "[on_gradient]") {
+TEST_CASE_METHOD(CleanRecord, "on_gradient sees the whole gradient, once", "[tape][on_gradient]") {
   Tape tape;
   Tensor x = wave({3}, 0.6);
   tape.watch(x);
@@ -118,7 +120,7 @@ TEST_CASE_METHOD(CleanRecord, "on_gradient sees the whole gradient, once", "[on_
   CHECK(is_close(seen, 2 * h + 3));
 }
 
-TEST_CASE_METHOD(CleanRecord, "on_gradient replaces what flows on, also for parameters", "[on_gradient]") {
+TEST_CASE_METHOD(CleanRecord, "on_gradient replaces what flows on, also for parameters", "[tape][on_gradient]") {
   const Parameter p(wave({3}, 0.6));
   Tape tape;
   tape.on_gradient(p, [](const Tensor& g) { return minimum(maximum(g, -0.1), 0.1); });
@@ -133,7 +135,7 @@ TEST_CASE_METHOD(CleanRecord, "on_gradient replaces what flows on, also for para
   CHECK(is_close(tape.gradient(sum(h) + sum(x), x), ones_like(x)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "on_gradient under higher order, and what it refuses", "[on_gradient]") {
+TEST_CASE_METHOD(CleanRecord, "on_gradient under higher order, and what it refuses", "[tape][on_gradient]") {
   Tensor x = wave({3}, 0.6);
   Tape outer;
   outer.watch(x);
@@ -156,9 +158,40 @@ TEST_CASE_METHOD(CleanRecord, "on_gradient under higher order, and what it refus
   CHECK(contains(error_of([&] { outer.gradient(sum(h), x); }), "returned f32[7] for a gradient f64[3]"));
 }
 
+TEST_CASE_METHOD(CleanRecord, "functions of a gradient end with their tape, and may throw", "[tape][on_gradient]") {
+  Tensor x = wave({3}, 0.6);
+  std::string order;
+  {
+    Tape outer;
+    outer.watch(x);
+    {
+      Tape inner;
+      Tensor u = x;
+      inner.watch(u);
+      inner.on_gradient(u, [&](const Tensor&) { order += "1"; });
+      inner.on_gradient(u, [&](const Tensor&) { order += "2"; });
+      static_cast<void>(inner.gradient(sum(u * u), u));
+    }
+    CHECK(order == "12");
+    static_cast<void>(outer.gradient(sum(x * x), x));
+    CHECK(order == "12");
+  }
+  const Parameter p(wave({3}, 0.6));
+  Tape tape{{.persistent = true}};
+  const Tensor y = sum(exp(p.value()));
+  bool throws = true;
+  tape.on_gradient(p, [&](const Tensor&) {
+    if (throws) throw std::runtime_error("from a hook");
+  });
+  CHECK_THROWS_WITH(tape.gradient(y, p), "from a hook");
+  CHECK(same_bits(p.value(), wave({3}, 0.6)));
+  throws = false;
+  CHECK(is_close(tape.gradient(y, p), exp(p.value())));
+}
+
 // ---- check_finite ----
 
-TEST_CASE_METHOD(CleanRecord, "check_finite names the first op that is not finite", "[check_finite]") {
+TEST_CASE_METHOD(CleanRecord, "check_finite names the first op that is not finite", "[tape][check_finite]") {
   Tape tape{{.check_finite = true}};
   Tensor x = Tensor::from({1.0, 0.0, 4.0, -1.0}, {2, 2});
   tape.watch(x);
@@ -171,7 +204,7 @@ TEST_CASE_METHOD(CleanRecord, "check_finite names the first op that is not finit
   CHECK(is_close(tape.gradient(sum(x * x), x), 2 * x));  // the tape goes on
 }
 
-TEST_CASE_METHOD(CleanRecord, "check_finite looks at gradients, too", "[check_finite]") {
+TEST_CASE_METHOD(CleanRecord, "check_finite looks at gradients, too", "[tape][check_finite]") {
   Tape tape{{.check_finite = true}};
   Tensor x = Tensor::from({4.0, 0.0});
   tape.watch(x);
@@ -182,7 +215,25 @@ TEST_CASE_METHOD(CleanRecord, "check_finite looks at gradients, too", "[check_fi
   CHECK(contains(message, here(static_cast<int>(line))));
 }
 
-TEST_CASE_METHOD(CleanRecord, "check_finite names the layer, and ends with its tape", "[check_finite]") {
+TEST_CASE_METHOD(CleanRecord, "check_finite names the first bad op of second order", "[tape][check_finite]") {
+  Tape outer{{.check_finite = true}};
+  Tensor x = Tensor::from({4.0, 0.0});
+  outer.watch(x);
+  Tape inner;
+  Tensor u = x;
+  inner.watch(u);
+  const auto line = std::source_location::current().line() + 1;
+  const Tensor y = sum(pow(u, 1.5));  // with a finite slope, 1.5 sqrt(u)
+  const std::string message = error_of([&] {
+    const Tensor slope = inner.gradient(y, u);
+    static_cast<void>(outer.gradient(sum(slope), x));
+  });
+  INFO(message);
+  CHECK(contains(message, "backward: the gradient of input 0 is f64[2] with 1 infinity, the first at [1]"));
+  CHECK(contains(message, here(static_cast<int>(line))));
+}
+
+TEST_CASE_METHOD(CleanRecord, "check_finite names the layer, and ends with its tape", "[tape][check_finite]") {
   struct Net {
     nn::Dense hidden{2, 2};
   } net;

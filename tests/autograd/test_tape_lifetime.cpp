@@ -3,7 +3,9 @@
 #include <thread>
 #include <type_traits>
 
+#include "autograd/checkpoint.h"
 #include "autograd/parameter.h"
+#include "autograd/vjp.h"
 #include "tests/autograd/tape_support.h"
 
 namespace tape_test {
@@ -339,6 +341,24 @@ TEST_CASE_METHOD(CleanRecord, "1000 steps of a GAN do not grow", "[tape][lifetim
     const Tensor critic_loss = mean(square(critic(real) - 1)) + mean(square(critic(stop_gradient(fake))));
     descend(critic, tape.gradient(critic_loss, critic));
     descend(generator, tape.gradient(mean(square(critic(fake) - 1)), generator));
+  });
+}
+
+TEST_CASE_METHOD(CleanRecord, "1000 steps with checkpoints do not grow", "[tape][lifetime]") {
+  Mlp net({2, 4}, {4, 2}, 3);
+  const Tensor input = wave({6, 2}, 0.9);
+  check_no_growth([&] {
+    Tape tape;
+    const Tensor y = checkpoint(net, checkpoint(net, input));
+    descend(net, tape.gradient(mean(square(y - 1)), net));
+  });
+}
+
+TEST_CASE_METHOD(CleanRecord, "1000 pullbacks do not grow", "[tape][lifetime]") {
+  const Tensor x = wave({6, 2}, 0.9);
+  check_no_growth([&] {
+    const auto [y, pullback] = vjp([](const Tensor& v) { return exp(v) * v; }, x);
+    static_cast<void>(pullback(y));
   });
 }
 

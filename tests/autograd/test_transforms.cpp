@@ -26,7 +26,7 @@ const auto cube = [](const Tensor& x) { return sum(x * x * x); };
 
 }  // namespace
 
-TEST_CASE_METHOD(CleanRecord, "grad is the gradient, nested as often as one likes", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "grad is the gradient, nested as often as one likes", "[tape][transforms]") {
   const Tensor x = Tensor::from({1.0, -2.0, 0.5});
   CHECK(is_close(grad(cube, x), 3 * x * x));
   const auto [value, slope] = value_and_grad(cube, x);
@@ -39,7 +39,7 @@ TEST_CASE_METHOD(CleanRecord, "grad is the gradient, nested as often as one like
   CHECK(is_close(grad(twice, x), full_like(x, 6)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "grad of several tensors and of models", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "grad of several tensors and of models", "[tape][transforms]") {
   const Tensor a = Tensor::from({1.0, 2.0}), b = Tensor::from({3.0, 4.0});
   const auto product = [](const std::vector<Tensor>& v) { return sum(v[0] * v[1]); };
   const std::vector<Tensor> both = grad(product, std::vector<Tensor>{a, b});
@@ -60,7 +60,7 @@ TEST_CASE_METHOD(CleanRecord, "grad of several tensors and of models", "[transfo
   sgd.step(gradients);
 }
 
-TEST_CASE_METHOD(CleanRecord, "nested derivatives do not confuse their perturbations", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "nested derivatives do not confuse their perturbations", "[tape][transforms]") {
   // d/dx (x * d/dy (x + y)) = 1, and not 2.
   const auto outer = [](const Tensor& x) {
     return x * grad([&x](const Tensor& y) { return x + y; }, Tensor::from({1.0}, Shape{}));
@@ -76,7 +76,7 @@ TEST_CASE_METHOD(CleanRecord, "nested derivatives do not confuse their perturbat
   CHECK(grad(same, Tensor::from({3.0}, Shape{})).item() == 1);
 }
 
-TEST_CASE_METHOD(CleanRecord, "what a function does not depend on", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "what a function does not depend on", "[tape][transforms]") {
   const Tensor x = Tensor::from({1.0, 2.0}), c = Tensor::from({4.0});
   const auto constant = [&c](const Tensor&) { return sum(c); };
   CHECK(contains(error_of([&] { static_cast<void>(grad(constant, x)); }), "test_transforms.cpp"));
@@ -93,7 +93,7 @@ TEST_CASE_METHOD(CleanRecord, "what a function does not depend on", "[transforms
   CHECK(is_close(grad(loss, net, {.allow_unused = true}).at("unused.weight"), zeros({1, 2})));
 }
 
-TEST_CASE_METHOD(CleanRecord, "a pullback owns what it needs", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "a pullback owns what it needs", "[tape][transforms]") {
   const Tensor x = Tensor::from({0.5, -1.0, 2.0});
   const auto make = [](const Tensor& at) {
     Tape tape;  // ended before the pullback is called; it does not record the call, as x is its own affair
@@ -130,7 +130,7 @@ TEST_CASE_METHOD(CleanRecord, "a pullback owns what it needs", "[transforms]") {
   CHECK(contains(error_of([&] { static_cast<void>(copy(Tensor())); }), "empty handle"));
 }
 
-TEST_CASE_METHOD(CleanRecord, "a pullback under a tape is part of it", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "a pullback under a tape is part of it", "[tape][transforms]") {
   Tensor x = Tensor::from({0.5, -1.0, 2.0}), u = Tensor::from({1.0, 2.0, -1.0});
   std::optional<Pullback<Tensor>> kept;
   {
@@ -149,7 +149,7 @@ TEST_CASE_METHOD(CleanRecord, "a pullback under a tape is part of it", "[transfo
                  "the tape that was open when this pullback was made has ended"));
 }
 
-TEST_CASE_METHOD(CleanRecord, "a pullback of several tensors, and of a model's function", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "a pullback of several tensors, and of a model's function", "[tape][transforms]") {
   const Tensor a = random::normal({2, 3}, {.dtype = f64}), b = random::normal({3, 4}, {.dtype = f64});
   const auto [y, pullback] = vjp([](const std::vector<Tensor>& v) { return matmul(v[0], v[1]); }, std::vector{a, b});
   const Tensor g = random::normal({2, 4}, {.dtype = f64});
@@ -162,7 +162,7 @@ TEST_CASE_METHOD(CleanRecord, "a pullback of several tensors, and of a model's f
   CHECK(vjp(net, x).pullback(ones({4, 1})).shape() == x.shape());
 }
 
-TEST_CASE_METHOD(CleanRecord, "a function that throws leaves no trace", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "a function that throws leaves no trace", "[tape][transforms]") {
   const Tensor x = ones({2});
   const auto bad = [](const Tensor& v) -> Tensor { return matmul(v, ones({3})); };
   CHECK(contains(error_of([&] { static_cast<void>(vjp(bad, x)); }), "matmul"));
@@ -180,7 +180,7 @@ TEST_CASE_METHOD(CleanRecord, "a function that throws leaves no trace", "[transf
   CHECK(record_is_empty());
 }
 
-TEST_CASE_METHOD(CleanRecord, "jacobian has the shape of the result and of x", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "jacobian has the shape of the result and of x", "[tape][transforms]") {
   const Tensor w = random::normal({4, 3}, {.dtype = f64});
   const Tensor x = random::normal({3}, {.dtype = f64});
   CHECK(is_close(jacobian([&](const Tensor& v) { return matmul(w, v); }, x), w));
@@ -192,7 +192,7 @@ TEST_CASE_METHOD(CleanRecord, "jacobian has the shape of the result and of x", "
   CHECK(jacobian(cube, x).shape() == x.shape());
 }
 
-TEST_CASE_METHOD(CleanRecord, "hessian and its products, both ways", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "hessian and its products, both ways", "[tape][transforms]") {
   const Tensor x = Tensor::from({0.3, -0.7, 1.1});
   const Tensor v = Tensor::from({1.0, 0.5, -2.0});
   const auto f = [](const Tensor& t) { return sum(sin(t)) * sum(t * t); };
@@ -209,7 +209,7 @@ TEST_CASE_METHOD(CleanRecord, "hessian and its products, both ways", "[transform
   CHECK(is_close(hvp([](const Tensor& t) { return sum(t); }, x, v), zeros_like(x)));
 }
 
-TEST_CASE_METHOD(CleanRecord, "hvp of a model agrees with differences of its gradients", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "hvp of a model agrees with differences of its gradients", "[tape][transforms]") {
   const Net net;
   const Net wide = nn::to(net, f64);
   const Tensor x = random::normal({4, 3}, {.dtype = f64});
@@ -229,7 +229,7 @@ TEST_CASE_METHOD(CleanRecord, "hvp of a model agrees with differences of its gra
   }
 }
 
-TEST_CASE_METHOD(CleanRecord, "transforms have the same bits under an outer tape", "[transforms]") {
+TEST_CASE_METHOD(CleanRecord, "transforms have the same bits under an outer tape", "[tape][transforms]") {
   Tensor x = random::normal({8}, {.dtype = f64});
   const auto f = [](const Tensor& t) { return sum(exp(t) * t); };
   const Tensor alone = grad(f, x);
