@@ -99,11 +99,11 @@ constexpr bool compares_and_chooses(const Form& form) {
   return !both(0, Place::number) && !both(0, Place::accumulators) && !both(2, Place::accumulators);
 }
 
-/// The bounds are of one kind, and what they bound is in the accumulators or an array, as is what is kept.
+/// Bounds are not in the accumulators, and of what they bound and what is kept only one is.
 constexpr bool has_bounds(const Form& form) {
   const auto& [x, low, high, value] = form.places;
   const bool both_held = x == Place::accumulators && value == Place::accumulators;
-  return x != Place::number && low == high && low != Place::accumulators && value != Place::number && !both_held;
+  return x != Place::number && low != Place::accumulators && high != Place::accumulators && !both_held;
 }
 
 /// Which forms the machine has. Programs do without the others: any operand can be loaded into the accumulators, and

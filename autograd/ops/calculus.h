@@ -29,7 +29,9 @@ class Calculus {
   int sigmoid_derivative(int factor, int y);
   /// base^exponent
   int power(int base, double exponent) { return literal_power(graph_, base, exponent); }
-  int apply(Primitive primitive, int a, int b = -1, int c = -1) { return graph_.apply(primitive, a, b, c); }
+  int apply(Primitive primitive, int a, int b = -1, int c = -1, int d = -1) {
+    return graph_.apply(primitive, a, b, c, d);
+  }
 
  private:
   struct Term {

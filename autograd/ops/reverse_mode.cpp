@@ -120,6 +120,14 @@ void ReverseMode::binary(const Node& node, int y, int g) {
       accumulate(left, c.sigmoid_derivative(g, b));
       accumulate(right, c.multiply(c.multiply(g, a), c.subtract(c.constant(1), c.multiply(c.constant(2), b))));
       break;
+    case Primitive::at_least:
+    case Primitive::at_most: {
+      const bool is_least = node.is(Primitive::at_least);
+      const int takes_b = c.apply(Primitive::less, is_least ? a : b, is_least ? b : a);
+      accumulate(left, c.where(takes_b, c.constant(0), g));
+      accumulate(right, c.where(takes_b, g, c.constant(0)));
+      break;
+    }
     default:  // comparisons
       break;
   }
@@ -186,6 +194,9 @@ void ReverseMode::ternary_or_more(const Node& node, int g) {
     case Primitive::scale_unless_positive:
       accumulate(second, c.apply(node.primitive, a, g, value_[static_cast<std::size_t>(third)]));
       accumulate(third, c.where(c.apply(Primitive::less, zero, a), zero, c.multiply(g, b)));
+      break;
+    case Primitive::zero_outside:
+      accumulate(node.operands[3], c.apply(node.primitive, a, b, value_[static_cast<std::size_t>(third)], g));
       break;
     default: {  // select_less, select_less_equal
       const int mask = c.apply(node.is(Primitive::select_less) ? Primitive::less : Primitive::less_equal, a, b);
