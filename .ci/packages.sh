@@ -60,14 +60,15 @@ apt_prefix() {
   fi
 }
 
-# require PACKAGE...: installs what is missing. Without the rights to do so it goes on when Meson can fetch the rest
-# itself (libraries, by subprojects/*.wrap) and fails otherwise.
+# require PACKAGE...: installs what is missing. Without apt-get or the rights to use it, it says what is needed, and goes
+# on when that is there or Meson can fetch it (libraries, by subprojects/*.wrap); otherwise it fails.
 require() {
   local missing prefix package
+  has apt-get || echo "There is no apt-get here. Needed, by Debian's names: $*"
   missing=$(missing_packages "$@")
   if [ -z "$missing" ]; then return 0; fi
   # shellcheck disable=SC2086
-  echo "Missing Debian packages:" $missing
+  echo "Missing:" $missing
   if prefix=$(apt_prefix); then
     export DEBIAN_FRONTEND=noninteractive
     # shellcheck disable=SC2086
@@ -76,7 +77,7 @@ require() {
     hash -r
     missing=$(missing_packages "$@")
   else
-    echo "Not installed: this needs apt-get and root or sudo."
+    echo "Not installed: that takes apt-get, and root or sudo."
   fi
   for package in $missing; do
     case $package in

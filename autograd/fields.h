@@ -10,6 +10,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "autograd/reflect_bindings.h"
+
 // What is declared here is never called, so it needs no definition; Clang warns of that for models without linkage.
 #ifdef __clang__
 #pragma clang diagnostic push
@@ -123,25 +125,6 @@ constexpr bool any_array(std::index_sequence<I...>) {
 /// True when a field is a C array of two or more elements.
 template <class T>
 inline constexpr bool has_array = any_array<T>(std::make_index_sequence<field_count<T>>());
-
-// ---- references to the fields ----
-
-template <bool reference, class... Fields>
-struct TiedFields {
-  static constexpr bool has_reference = reference;  // a field is declared as one
-  std::tuple<Fields&...> fields;
-};
-
-template <class... Declared, class... Fields>
-constexpr auto tie_values(Fields&... fields) {
-  return TiedFields<(std::is_reference_v<Declared> || ...), Fields...>{{fields...}};
-}
-
-}  // namespace tapegrad::detail
-
-#include "autograd/reflect_bindings.h"
-
-namespace tapegrad::detail {
 
 // ---- names ----
 

@@ -1,6 +1,6 @@
 #pragma once
 // Written by tools/generate_reflect_bindings.py; do not edit.
-#include <tuple>
+#include "autograd/tied_fields.h"
 
 namespace tapegrad::detail {
 

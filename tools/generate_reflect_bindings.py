@@ -27,7 +27,7 @@ def wrapped(start, items, end):
 def main():
     print("#pragma once")
     print("// Written by tools/generate_reflect_bindings.py; do not edit.")
-    print("#include <tuple>")
+    print('#include "autograd/tied_fields.h"')
     print()
     print("namespace tapegrad::detail {")
     print()

@@ -9,7 +9,7 @@ cpp     with `int main`: a program, compiled as it stands. Without: statements, 
         block.
 text    what a program prints (marked "output"), or anything else (marked "illustration").
 sh      commands. Not run; each line must start with a command that is known here, and a script that it names must exist.
-dot, json, meson, python
+dot, json, meson, cmake, python
         not run.
 
 A comment on the line before a block says more about it:
@@ -35,8 +35,8 @@ import subprocess
 import sys
 import tempfile
 
-LANGUAGES = {"cpp", "text", "sh", "dot", "json", "meson", "python"}
-COMMANDS = {"apt-get", "build", "cd", "git", "meson", "ninja", "sudo"}
+LANGUAGES = {"cpp", "text", "sh", "dot", "json", "meson", "cmake", "python"}
+COMMANDS = {"apt-get", "build", "cd", "cmake", "export", "git", "meson", "ninja", "python3", "sudo"}
 STATEMENTS_HEAD = "#include <tapegrad.h>\n#include <cmath>\n#include <iostream>\n#include <vector>\n"
 TIMEOUT = 120
 
