@@ -122,12 +122,12 @@ def cmake_versions(installed):
         refused.append(f"0.{minor - 1}")
     folder = installed.folder / "cmake-versions"
     folder.mkdir()
-    lines = [f'set(CMAKE_PREFIX_PATH "{installed.prefix}")', "set(CMAKE_SIZEOF_VOID_P 8)"]
+    lines = []
     for asked in accepted + refused:
         wanted = "TRUE" if asked in accepted else "FALSE"
         lines.append(f'set(PACKAGE_FIND_VERSION "{asked}")')
         lines.append(f'include("{installed.one("tapegrad-config-version.cmake")}")')
-        lines.append(f'if(NOT PACKAGE_VERSION_COMPATIBLE STREQUAL {wanted})')
+        lines.append(f"if(NOT PACKAGE_VERSION_COMPATIBLE STREQUAL {wanted})")
         lines.append(f'  message(SEND_ERROR "{asked}: compatible is ${{PACKAGE_VERSION_COMPATIBLE}}")')
         lines.append("endif()")
     (folder / "versions.cmake").write_text("\n".join(lines) + "\n")
