@@ -11,6 +11,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,11 +41,12 @@ class Installed:
         self.package = self.one("pkgconfig/tapegrad.pc")
         self.libraries = self.package.parent.parent
         self.headers = self.one("tapegrad/tapegrad.h").parent
-        self.prefix = self.headers.parent.parent
         tools = folder / "tools"
         tools.mkdir()
         compiler = tools / "c++"
-        compiler.write_text(f'#!/bin/sh\nexec {options.compiler} "$@"\n')
+        # By full paths: else a compiler of this very name would be the script itself.
+        words = [shutil.which(word) or word for word in shlex.split(options.compiler)]
+        compiler.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         compiler.chmod(0o755)
         self.environment |= {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
@@ -104,7 +106,9 @@ def pkg_config_static(installed):
 def cmake(installed):
     installed.need("cmake", "ninja")
     folder = installed.project("cmake", "cmake/CMakeLists.txt")
-    installed.run(["cmake", "-G", "Ninja", "-B", "build", f"-DCMAKE_PREFIX_PATH={installed.prefix}", "."], folder)
+    # Not by CMAKE_PREFIX_PATH: not every system's CMake looks into the folder that Meson chose there, such as lib64.
+    package = installed.one("tapegrad-config.cmake").parent
+    installed.run(["cmake", "-G", "Ninja", "-B", "build", f"-Dtapegrad_DIR={package}", "."], folder)
     installed.run(["cmake", "--build", "build"], folder)
     installed.run(["build/consumer"], folder)
     if (installed.libraries / "libtapegrad.a").exists():
