@@ -1,7 +1,10 @@
 #pragma once
 // What tape.cpp needs of the record's bookkeeping: growing it, entering parameters, releasing entries. Internal.
+#include <algorithm>
 #include <cassert>
+#include <cstring>
 #include <memory>
+#include <new>
 
 #include "autograd/tape.h"
 
@@ -131,6 +134,17 @@ inline bool may_add_in_place(const Block& sum, const Block& g) {
 // Destroys an entry's attributes, when a walk has passed it; its inputs stay.
 void release_attributes(const Op& op, Extra* extra) noexcept;
 void note_walk();
+
+// Makes room for `wanted` elements; the first `used` ones are kept.
+template <class T>
+void grow(T*& array, std::uint32_t used, std::uint32_t& capacity, std::uint32_t wanted) {
+  const std::uint32_t larger = std::max({wanted, capacity * 2, 1024u});
+  auto* moved = static_cast<T*>(::operator new(std::size_t{larger} * sizeof(T), std::align_val_t(64)));
+  if (array) std::memcpy(static_cast<void*>(moved), array, used * sizeof(T));
+  ::operator delete(array, std::align_val_t(64));
+  array = moved;
+  capacity = larger;
+}
 
 void push_slots(std::uint32_t count);
 // Marks the entries from `from` to `last` that have a marked input, with which inputs those are.
