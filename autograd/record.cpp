@@ -45,14 +45,23 @@ void free_arrays(Record& r) noexcept {
   r = Record{};
 }
 
-Owned& owner() {
-  struct OfThread {
-    Owned owned;
-    ~OfThread() { free_arrays(record); }
-  };
-  thread_local OfThread o;
-  return o.owned;
+// All that a thread has besides its record. Behind a pointer: thread-local memory is scarce where the library is loaded
+// late (dlopen).
+struct OfThread {
+  Owned owned;
+  Record spare{};  // arrays of a record that was put aside and is needed no more: the next one takes them
+
+  ~OfThread() {
+    free_arrays(record);
+    free_arrays(spare);
+  }
+};
+OfThread& of_thread() {
+  thread_local std::unique_ptr<OfThread> o;
+  if (!o) o = std::make_unique<OfThread>();
+  return *o;
 }
+Owned& owner() { return of_thread().owned; }
 
 // Generations of the outermost tapes that are open now, and the threads that opened them.
 struct LiveGenerations {
@@ -176,25 +185,13 @@ struct KeptRecord::Kept {
   Owned owned;
 };
 
-namespace {
-
-// The arrays of a record that was put aside and is needed no more: the next one takes them.
-struct SpareArrays {
-  Record arrays{};
-  ~SpareArrays() { free_arrays(arrays); }
-};
-SpareArrays& spare() {
-  thread_local SpareArrays s;
-  return s;
+KeptRecord::KeptRecord() : kept_(std::make_unique<Kept>()) {
+  kept_->record = std::exchange(of_thread().spare, Record{});
 }
 
-}  // namespace
-
-KeptRecord::KeptRecord() : kept_(std::make_unique<Kept>()) { kept_->record = std::exchange(spare().arrays, Record{}); }
-
 KeptRecord::~KeptRecord() {
-  free_arrays(spare().arrays);
-  spare().arrays = kept_->record;
+  free_arrays(of_thread().spare);
+  of_thread().spare = kept_->record;
 }
 
 void KeptRecord::exchange() noexcept {

@@ -20,6 +20,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 # namespace tapegrad without tapegrad::kernels, as the linker names it.
 EXPORTED = re.compile(r"_Z(T[ISV]|Z|GVZ?)?N[KOR]*8tapegrad(?!7kernels)")
+MOST_THREAD_LOCAL = 256  # bytes
 
 
 class Failed(Exception):
@@ -211,6 +212,18 @@ def exports(installed):
         raise Failed(f"{library} has no name with a version")
 
 
+def thread_local_memory(installed):
+    """The shared library takes little of the memory that a program keeps for what is loaded late (docs/design.md)."""
+    installed.need("readelf")
+    installed.need_library("libtapegrad.so")
+    segments = installed.run(["readelf", "-lW", installed.libraries / "libtapegrad.so"])
+    # Type, offset, two addresses, size in the file, size in memory.
+    found = re.search(r"^\s*TLS\s+\S+\s+\S+\s+\S+\s+\S+\s+(0x[0-9a-f]+)", segments, re.MULTILINE)
+    size = int(found[1], 16) if found else 0
+    if not 0 < size <= MOST_THREAD_LOCAL:
+        raise Failed(f"{size} bytes of thread-local memory; at most {MOST_THREAD_LOCAL}, and some")
+
+
 CHECKS = {
     "headers stand alone": headers_stand_alone,
     "CMake": cmake,
@@ -221,6 +234,7 @@ CHECKS = {
     "headers are what tapegrad.h includes": headers_are_what_is_included,
     "CMake, versions": cmake_versions,
     "exported symbols": exports,
+    "thread-local memory": thread_local_memory,
 }
 
 
