@@ -18,6 +18,11 @@ struct Segment {
   Shape shape;                               // of the result
   DType type;
   int inputs;
+  struct Captured {
+    std::uint32_t index;
+    std::uint32_t version;
+  };
+  std::vector<Captured> parameters;  // that f uses without being handed them
 };
 
 using Held = std::shared_ptr<const Segment>;
@@ -47,8 +52,22 @@ void watch_tracked(Tape& tape, std::vector<Tensor>& xs, SourceLocation at) {
   }
 }
 
+const Block& parameter_at(std::uint32_t i) { return *record.entries[i].saved[0]; }
+
+void check_parameters(const Segment& segment, SourceLocation at) {
+  for (const auto& [index, version] : segment.parameters) {
+    const Block& block = parameter_at(index);
+    if (block.version == version) continue;
+    fail_op("checkpoint",
+            "a parameter that the function uses was changed since: `" + std::string(block.changed_by) + "` at " +
+                where(block.changed_at),
+            at);
+  }
+}
+
 void go_back(Walk& walk, Tensor cotangent) {
   const Held segment = walk.attributes<Held>();
+  check_parameters(*segment, walk.at());
   std::vector<Tensor> xs;
   for (int k = 0; k < segment->inputs; ++k) xs.push_back(walk.input(k));
 
@@ -58,6 +77,7 @@ void go_back(Walk& walk, Tensor cotangent) {
   {
     Tape tape({}, walk.at());
     watch_tracked(tape, xs, walk.at());
+    TapeAccess::begin_here(tape);  // the inputs' aliases end the walk, also where f captures what they stand for
     Tensor y;
     {
       random::Generator generator = segment->start;
@@ -65,12 +85,14 @@ void go_back(Walk& walk, Tensor cotangent) {
       const RestoredBuffers restored(segment->buffers);
       y = segment->f(xs);
     }
+    if (!y.defined()) fail_op("checkpoint", "run again, the function returned an empty handle", walk.at());
     if (!(y.shape() == segment->shape) || y.dtype() != segment->type) {
       fail_op("checkpoint",
               "run again, the function returned " + describe(y) + " instead of " +
                   describe(Tensor::empty(segment->shape, segment->type)),
               walk.at());
     }
+    if (record.index(y.block(), walk.at())) tape.watch(y, walk.at());  // it may be an input, or captured
     for (int k = 0; k < walk.inputs(); ++k) {
       if (!walk.needs(k)) continue;
       wanted_inputs.push_back(k);
@@ -123,7 +145,13 @@ Tensor checkpoint(TensorFunction f, const std::vector<Tensor>& inputs, SourceLoc
   }
   if (!record.recording) return f(inputs);
 
-  Segment segment{std::move(f), random::state(), {}, {}, f32, static_cast<int>(inputs.size())};
+  std::vector<std::uint32_t> indices;
+  std::vector<const Tensor*> tensors;
+  for (const Tensor& x : inputs) {
+    indices.push_back(record.index(x.block(), at));  // a parameter is entered here, outside of the segment
+    tensors.push_back(&x);
+  }
+  Segment segment{std::move(f), random::state(), {}, {}, f32, static_cast<int>(inputs.size()), {}};
   Tensor y;
   std::vector<std::uint32_t> captured;
   {
@@ -143,17 +171,17 @@ Tensor checkpoint(TensorFunction f, const std::vector<Tensor>& inputs, SourceLoc
     random::set_state(generator);
     if (!y.defined()) fail_op("checkpoint", "the function returned an empty handle", at);
     captured = captured_by(TapeAccess::begin(tape), from);
+    const std::uint32_t result = record.index(y.block(), at);
+    const bool is_captured = result && (result < TapeAccess::begin(tape) || is_parameter(record.entries[result]));
+    if (is_captured && std::ranges::find(captured, result) == captured.end()) captured.push_back(result);
+  }
+  for (const std::uint32_t i : captured) {
+    if (is_parameter(record.entries[i])) segment.parameters.push_back({i, parameter_at(i).version});
   }
   y = stop_gradient(Arg(y, at));
   segment.shape = y.shape();
   segment.type = y.dtype();
 
-  std::vector<std::uint32_t> indices;
-  std::vector<const Tensor*> tensors;
-  for (const Tensor& x : inputs) {
-    indices.push_back(record.index(x.block(), at));
-    tensors.push_back(&x);
-  }
   indices.insert(indices.end(), captured.begin(), captured.end());
   tensors.resize(indices.size());
   const bool is_tracked = std::ranges::any_of(indices, [](std::uint32_t i) { return i != 0; });

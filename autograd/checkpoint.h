@@ -30,8 +30,9 @@ auto held(F&& f) {
 /// - Random numbers of the default generator repeat, and a Buffer that f assigns is updated once.
 /// - Checkpoints nest, and can be differentiated again.
 /// f must compute the same when it runs again, and must not keep tensors: outside of f those are constants. A function or
-/// lambda is copied, and what it refers to must outlive the walk; so must a model, which is referred to.
-/// Throws when f's second result has another shape or dtype than its first.
+/// lambda is copied; any other object, such as a model, is referred to. What either refers to must live, unchanged, until
+/// the walk: also past the end of the function around it, when that is differentiated by grad, vjp or jvp.
+/// Throws when f's second result has another shape or dtype than its first, or a parameter was changed in between.
 template <class F>
   requires std::is_invocable_v<F&, const Tensor&>
 Tensor checkpoint(F&& f, Arg x) {

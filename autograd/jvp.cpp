@@ -3,7 +3,7 @@
 #include "autograd/create.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
-#include "autograd/record.h"
+#include "autograd/tape_access.h"
 
 namespace tapegrad {
 
@@ -169,9 +169,11 @@ void check_inputs(const std::vector<Tensor>& x, const std::vector<Tensor>& v, So
   }
 }
 
+}  // namespace
+
 // A parameter is entered on the tapes that are open already: the new one then makes an alias of it. So where the
 // function uses the same parameter otherwise, that is a constant.
-void enter_parameters(std::vector<Tensor>& x, SourceLocation at) {
+void detail::enter_parameters(std::vector<Tensor>& x, SourceLocation at) {
   for (Tensor& t : x) {
     if (!(t.block()->flags & detail::leaf_flag)) continue;
     if (record.recording) {
@@ -181,8 +183,6 @@ void enter_parameters(std::vector<Tensor>& x, SourceLocation at) {
     }
   }
 }
-
-}  // namespace
 
 ValueAndTangent detail::run_jvp(const TensorFunction& f, std::vector<Tensor> x, const std::vector<Tensor>& v,
                                 SourceLocation at) {

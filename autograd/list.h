@@ -5,6 +5,7 @@
 // every entry comes after its inputs, so the walk back is a plain loop: no sorting, no hash map, no recursion, no graph of
 // pointers. The record belongs to the outermost tape of the thread; a nested tape is a marker in it.
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -36,6 +37,7 @@ struct Op {
   std::uint8_t saved = 0;
   std::uint8_t slot_of_input[max_inputs_with_uses] = {};
   std::uint8_t slot_of_output = no_slot;
+  std::uint8_t least_inputs = 0;              // as many as `uses` names
   void (*jvp)(Tangents& tangents) = nullptr;  // null: by vjp, see jvp.cpp
 
   static constexpr std::uint8_t no_slot = 0xff;
@@ -47,6 +49,7 @@ struct Op {
     saved = 0;
     for (int k = 0; k < max_inputs_with_uses; ++k) slot_of_input[k] = (all >> k & 1) ? saved++ : no_slot;
     slot_of_output = (all & output_bit) ? saved++ : no_slot;
+    least_inputs = static_cast<std::uint8_t>(std::bit_width(all & ~output_bit));
   }
 };
 

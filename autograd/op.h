@@ -40,7 +40,12 @@ class Inputs {
  public:
   Inputs(const char* op, const Tensor* const* tensors, int count, SourceLocation at)
       : op_(op), tensors_(tensors), count_(count), at_(at) {}
-  const Tensor& operator[](int k) const { return *tensors_[k]; }
+  /// Throws when the op was applied to fewer.
+  const Tensor& operator[](int k) const {
+    if (k < 0 || k >= count_) [[unlikely]]
+      fail_missing(k);
+    return *tensors_[k];
+  }
   int count() const { return count_; }
   SourceLocation at() const { return at_; }
   const char* op() const { return op_; }
@@ -48,6 +53,8 @@ class Inputs {
   [[noreturn]] void fail(const std::string& what, const std::string& hint = {}) const;
 
  private:
+  [[noreturn]] void fail_missing(int k) const;
+
   const char* op_;
   const Tensor* const* tensors_;
   int count_;
@@ -146,6 +153,8 @@ void call_rule(Walk& walk, Tensor g) {
   F::vjp(walk, attributes_of<F>(walk), std::move(g));
 }
 
+[[noreturn]] void fail_uses(const Inputs& inputs, int least);
+
 template <class F>
 Tensor apply_op(const Tensor* const* x, int count, SourceLocation at, typename F::Attributes attributes);
 
@@ -199,11 +208,16 @@ Tensor apply_op(const Tensor* const* x, int count, SourceLocation at, typename F
     if (!x[k]->defined()) Inputs(F::name, x, count, at).fail("input " + std::to_string(k) + " is an empty handle");
   }
   const Inputs inputs(F::name, x, count, at);
+  if (count < op_of<F>.least_inputs) [[unlikely]]
+    fail_uses(inputs, op_of<F>.least_inputs);
   const Shape shape = F::shape(inputs, attributes);
   Tensor y = F::forward(inputs, attributes, shape);
   if (!record.recording || !is_floating(y.dtype())) return y;
   const TrackedInputs tracked(x, count, at);
   if (!tracked.any()) return y;
+  for (int k = 0; k < count; ++k) {
+    if (y.block() == x[k]->block()) y = stop_gradient(Arg(y, at));  // an entry needs a result of its own
+  }
   constexpr std::size_t attribute_bytes = std::is_empty_v<A> ? 0 : sizeof(A);
   Extra* extra = allocate_extra(op_of<F>, count, attribute_bytes);
   if constexpr (attribute_bytes) {
@@ -239,9 +253,11 @@ OpDescription describe_op() {
 
 }  // namespace detail
 
-/// Applies a structured op and records it when a tape is open and an input is tracked.
+/// Applies a structured op and records it when a tape is open and an input is tracked. Its arguments are Args, which carry
+/// the caller's line: those of the function around it (`Tensor outer(Arg a, Arg b)`), or `Arg(x)` for a Tensor x.
 template <class F, class... A>
 Tensor apply(typename F::Attributes attributes, const A&... args) {
+  static_assert((std::is_same_v<A, Arg> && ...), "apply<Op>(attributes, x): x is an Arg; of a Tensor, write Arg(x)");
   const DType type = detail::number_type({&args...});
   const Tensor* x[] = {&args.tensor(type)...};
   const SourceLocation lines[] = {args.at()...};

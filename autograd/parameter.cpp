@@ -36,6 +36,12 @@ void BufferJournal::note(const Buffer& buffer) {
   }
 }
 
+void BufferJournal::forget(const Buffer& buffer) noexcept {
+  for (BufferJournal* j = journal; j; j = j->before_) {
+    std::erase_if(j->notes_, [&](const Note& n) { return n.buffer == &buffer; });
+  }
+}
+
 void fail_empty_parameter(SourceLocation at) {
   fail("a parameter without values was used", at,
        "it was default-constructed, or its values were moved to another parameter");
@@ -83,6 +89,8 @@ void Parameter::assign(const Tensor& values, SourceLocation at) {
 const std::string& Parameter::name() const {
   return detail::interned(defined() ? value_.block()->name.load(std::memory_order_acquire) : 0);
 }
+
+Buffer::~Buffer() { detail::BufferJournal::forget(*this); }
 
 void Buffer::assign(const Tensor& values, SourceLocation at) const {
   if (busy_.exchange(true, std::memory_order_acquire)) {

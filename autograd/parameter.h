@@ -53,6 +53,7 @@ class Buffer {
     return *this;
   }
   Buffer(Buffer&& other) noexcept : value_(std::move(other.value_)) {}
+  ~Buffer();
   Buffer& operator=(Buffer&& other) noexcept {
     value_ = std::move(other.value_);
     return *this;
@@ -89,6 +90,7 @@ class BufferJournal {
 
   std::vector<Note> take() { return std::move(notes_); }
   static void note(const Buffer& buffer);
+  static void forget(const Buffer& buffer) noexcept;  // it is no more
 
  private:
   BufferJournal* before_;

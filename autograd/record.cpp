@@ -57,9 +57,17 @@ struct OfThread {
   }
 };
 OfThread& of_thread() {
-  thread_local std::unique_ptr<OfThread> o;
-  if (!o) o = std::make_unique<OfThread>();
-  return *o;
+  // Objects that outlive the thread's own, such as a global pullback, still find something here.
+  static thread_local constinit OfThread* found = nullptr;
+  struct Owner {
+    ~Owner() { delete std::exchange(found, nullptr); }
+  };
+  if (!found) {
+    found = new OfThread;
+    static thread_local Owner owner;
+    static_cast<void>(owner);
+  }
+  return *found;
 }
 Owned& owner() { return of_thread().owned; }
 
@@ -153,6 +161,7 @@ void Record::clear() noexcept {
 }
 
 bool is_parameter(const Entry& entry) { return entry.op == &parameter_op; }
+bool is_ended(const Entry& entry) { return entry.op == &ended_op; }
 
 std::uint32_t find_parameter(Block* block) {
   const ParameterTable& parameters = owner().parameters;

@@ -59,6 +59,7 @@ struct Values {
 };
 
 bool is_parameter(const Entry& entry);
+bool is_ended(const Entry& entry);  // its tape was opened in a pause, and has ended
 void open_record(bool keep_values);
 // Keeps values from here on, for an inner tape; what is older has none.
 void start_values();

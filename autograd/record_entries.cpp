@@ -10,6 +10,7 @@ namespace tapegrad::detail {
 
 Extra* allocate_extra(const Op& op, int inputs, std::size_t attribute_bytes) {
   const auto more_inputs = static_cast<std::size_t>(std::max(inputs - 3, 0));
+  if (more_inputs > UINT16_MAX) throw Error(std::string(op.name) + ": more than 65,538 inputs");
   const auto more_saved = static_cast<std::size_t>(std::max(op.saved - 2, 0));
   if (!more_inputs && !more_saved && !attribute_bytes) return nullptr;
   const std::size_t saved_at = Extra::header + (attribute_bytes + 15) / 16 * 16;

@@ -25,6 +25,14 @@ constexpr detail::Op alias_op{.name = "alias",
                               .vjp = [](Walk& walk, Tensor g) { walk.give(0, std::move(g)); },
                               .jvp = [](Tangents& t) { t.give(t[0]); }};
 
+bool broadcasts_to(const Shape& from, const Shape& to) {
+  const int added = to.ndim() - from.ndim();
+  for (int axis = 0; axis < from.ndim(); ++axis) {
+    if (added < 0 || (from[axis] != to[axis + added] && from[axis] != 1)) return false;
+  }
+  return true;
+}
+
 Tensor alias_of(const Tensor& x) {
   const auto strides = x.strides();
   return Tensor::view(x, x.shape(), std::span(strides).first(static_cast<std::size_t>(x.ndim())), 0);
@@ -106,10 +114,24 @@ const Tensor& Walk::saved_elsewhere(std::size_t s) const {
 
 Shape Walk::shape(int k) const { return detail::shape_at(record.entries[input_of(entry_, k)].shape); }
 
+// Of an input beyond the third.
+bool Walk::needs_far(int k) const {
+  if (k >= inputs()) {
+    fail(std::string(entry_.op->name) + ": its rule asks for input " + std::to_string(k) + ", which it does not have",
+         entry_.at);
+  }
+  return slot(k) && *slot(k);
+}
+
 // Gives the gradient in the shape and dtype of input k.
 [[gnu::noinline]] void Walk::give_fitted(int k, Tensor& g) {
   const std::uint32_t wanted = record.entries[input_of(entry_, k)].shape;
   const Shape target = detail::shape_at(wanted);
+  if (!broadcasts_to(target, g.shape())) {
+    fail(std::string(entry_.op->name) + ": its rule gave " + describe(g) + " as the gradient of input " +
+             std::to_string(k) + ", which is " + to_string(detail::dtype_at(wanted), target),
+         entry_.at);
+  }
   if (!(g.shape() == target)) g = sum_to(Arg(std::move(g), entry_.at), target);
   if (g.dtype() != detail::dtype_at(wanted)) g = g.to(detail::dtype_at(wanted), entry_.at);
   give(k, std::move(g));

@@ -2,6 +2,7 @@
 // The tape: what ran on this thread while a Tape was open, and the walk back over it.
 //
 // Read list.h first (what is written down), then this file, then tape.cpp. Printing and drawing are in tape_print.cpp.
+#include <deque>
 #include <functional>
 #include <iosfwd>
 #include <string>
@@ -19,7 +20,7 @@ namespace tapegrad {
 class Walk {
  public:
   /// True when the gradient of input k is wanted.
-  bool needs(int k) const { return k < 3 ? needed_ >> k & 1 : slot(k) && *slot(k); }
+  bool needs(int k) const { return k < 3 ? needed_ >> k & 1 : needs_far(k); }
   /// Input k as it was in the forward pass. Throws when its elements were changed since.
   const Tensor& input(int k) const { return saved(entry_.op->slot_of_input[k]); }
   /// The op's output, when its rule uses it.
@@ -55,6 +56,7 @@ class Walk {
   friend class Tangents;
   friend class Tape;
   friend class detail::TapeAccess;
+  bool needs_far(int k) const;
   void begin(std::uint32_t i, bool keep);
   void end() noexcept;
   const Tensor& saved_elsewhere(std::size_t slot) const;
@@ -204,7 +206,7 @@ class Tape {
   bool is_reopened_ = false;        // its entries belong to a tape around it, and outlive it
   bool has_older_targets_ = false;  // gradients of what is older than this tape may be asked for
   TapeOptions options_;
-  std::vector<Hook> hooks_;
+  std::deque<Hook> hooks_;  // one that runs may add others
   SourceLocation opened_at_;
 };
 

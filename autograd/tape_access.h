@@ -6,9 +6,16 @@
 
 namespace tapegrad::detail {
 
+/// Prepares inputs that are parameters: a tape that is opened next makes aliases of them, so that uses of the same parameter
+/// elsewhere are constants to it.
+void enter_parameters(std::vector<Tensor>& x, SourceLocation at);
+
 class TapeAccess {
  public:
   static std::uint32_t begin(const Tape& tape) { return tape.begin_; }
+
+  /// What was recorded so far is older than the tape: a target, but not walked.
+  static void begin_here(Tape& tape) { tape.begin_ = record.size; }
 
   /// Walks release nothing.
   static void keep_saved(Tape& tape) { tape.keeps_saved_ = true; }
@@ -61,6 +68,12 @@ class TapeAccess {
     tape.walk(results, targets, true, at);
     for (std::size_t k = 0; k < targets.size(); ++k) gradients[k] = std::move(targets[k].gradient);
     return gradients;
+  }
+
+  /// Whether y is on the record, of a tape whose entries are no more.
+  static bool has_ended(const Tape& tape, const Tensor& y) {
+    const std::uint32_t i = tape.index_of_target(y.block());
+    return i != 0 && is_ended(record.entries[i]);
   }
 
   /// Whether a walk of this tape could start at y.

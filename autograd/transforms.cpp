@@ -4,6 +4,7 @@
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/shape.h"
+#include "autograd/random.h"
 #include "autograd/tape_access.h"
 
 namespace tapegrad::detail {
@@ -37,6 +38,10 @@ Shape joined(const Shape& a, const Shape& b, SourceLocation at) {
 
 ValueAndGrad<std::vector<Tensor>> value_and_grad(const TensorFunction& f, std::vector<Tensor> xs,
                                                  const GradOptions& options, SourceLocation at) {
+  for (const Tensor& x : xs) {
+    if (!x.defined()) fail("grad: x is an empty handle", at);
+  }
+  enter_parameters(xs, at);
   Tape tape({}, at);
   for (Tensor& x : xs) tape.watch(x, at);
   Tensor value = value_of("grad", f(xs), at);
@@ -86,10 +91,11 @@ ValueAndGrad<Gradients> value_and_grad(const std::function<Tensor()>& f, const P
 }
 
 Tensor jacobian(const TensorFunction& f, const Tensor& x, SourceLocation at) {
+  random::Generator start = random::state();
   RecordedCall call(f, {x}, at);
   const Tensor& y = call.value();
   const Shape shape = joined(y.shape(), x.shape(), at);
-  if (shape.size() == 0) return zeros(shape, y.dtype());
+  if (shape.size() == 0 || !is_floating(y.dtype())) return zeros(shape, x.dtype());
   std::vector<Tensor> lines;
   if (y.size() <= x.size()) {
     for (std::int64_t i = 0; i < y.size(); ++i) {
@@ -98,12 +104,15 @@ Tensor jacobian(const TensorFunction& f, const Tensor& x, SourceLocation at) {
     return reshape(Arg(stack(lines, 0, at), at), shape);
   }
   for (std::int64_t j = 0; j < x.size(); ++j) {
-    lines.push_back(flatten(Arg(run_jvp(f, {x}, {unit_vector(x, j, at)}, at).tangent, at)));
+    random::Generator again = start;
+    const random::StandIn stand_in(again);
+    lines.push_back(flatten(Arg(run_jvp(f, {x}, {unit_vector(x, j, at)}, at).tangent.to(x.dtype(), at), at)));
   }
   return reshape(Arg(stack(lines, 1, at), at), shape);
 }
 
 Tensor hvp(const TensorFunction& f, const Tensor& x, const Tensor& v, HvpOptions options, SourceLocation at) {
+  if (!x.defined()) fail("hvp: x is an empty handle", at);
   if (!v.defined() || !(v.shape() == x.shape()) || v.dtype() != x.dtype()) {
     fail("hvp: the direction is " + (v.defined() ? describe(v) : "an empty handle") + " and x is " + describe(x), at);
   }
@@ -111,8 +120,9 @@ Tensor hvp(const TensorFunction& f, const Tensor& x, const Tensor& v, HvpOptions
     return std::move(value_and_grad(f, at_x, {.allow_unused = true}, at).gradient.front());
   };
   if (options.mode == HvpMode::forward_over_reverse) return run_jvp(slope, {x}, {v}, at).tangent;
-  Tape tape({}, at);
   std::vector<Tensor> watched = {x};
+  enter_parameters(watched, at);
+  Tape tape({}, at);
   tape.watch(watched.front(), at);
   const Tensor g = slope(watched);
   const TapeAccess::From from{g, v};

@@ -8,7 +8,7 @@
 //     Tensor j = jacobian(f, x), h = hessian(f, x), hv = hvp(f, x, v);
 //
 // They are made of tapes. So they nest, and under a tape of the caller's their results can be differentiated once more.
-// f takes a tensor, a `const std::vector<Tensor>&`, or a model, and returns a tensor. It is called once.
+// f takes a tensor, a `const std::vector<Tensor>&`, or a model, and returns a tensor.
 #include "autograd/jvp.h"
 #include "autograd/tape.h"
 #include "autograd/vjp.h"
@@ -87,7 +87,8 @@ auto grad(F&& f, const X& x, const GradOptions& options = {}, SourceLocation at 
 
 /// The derivatives of every element of f(x) with respect to every element of x, J[i..., j...] = d f(x)[i...] / d x[j...]:
 /// the shape is that of f(x) followed by that of x. It takes one walk per element of the result, or one forward sweep per
-/// element of x, whichever are fewer. Zeros where f does not depend on x.
+/// element of x, whichever are fewer; f then runs once per element, with the same random numbers. It has x's dtype, and
+/// zeros where f does not depend on x.
 template <class F>
   requires std::is_invocable_v<F&, const Tensor&>
 Tensor jacobian(F&& f, const Tensor& x, SourceLocation at = SourceLocation::current()) {

@@ -1,5 +1,7 @@
 #include "autograd/vjp.h"
 
+#include <atomic>
+
 #include "autograd/create.h"
 #include "autograd/tape_access.h"
 
@@ -15,6 +17,7 @@ struct RecordedCall::State {
   std::vector<Tensor> inputs;
   Tensor result;  // as the record knows it
   Tensor value;   // as the caller gets it
+  std::atomic<bool> is_busy{false};
 
   // The thread works in the call's own record, if it has one.
   class Inside {
@@ -56,6 +59,10 @@ RecordedCall::RecordedCall(const TensorFunction& f, const std::vector<Tensor>& i
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.inputs = inputs;
+  for (const Tensor& x : inputs) {
+    if (!x.defined()) fail("vjp: x is an empty handle", at);
+  }
+  enter_parameters(s.inputs, at);
   if (record.recording) {
     Tape tape({}, at);
     s.generation = record.generation;
@@ -82,6 +89,13 @@ std::vector<Tensor> RecordedCall::pull_back(const Tensor& cotangent, SourceLocat
   if (!(cotangent.shape() == s.result.shape()) || cotangent.dtype() != s.result.dtype()) {
     fail("vjp: the cotangent is " + describe(cotangent) + " and the result " + describe(s.result), at);
   }
+  if (s.is_busy.exchange(true, std::memory_order_acquire)) {
+    fail("vjp: a pullback is called while it runs", at, "give each thread one of its own, by a call of vjp there");
+  }
+  struct Done {
+    std::atomic<bool>& busy;
+    ~Done() { busy.store(false, std::memory_order_release); }
+  } done{s.is_busy};
   std::vector<Tensor> gradients;
   if (s.own) {
     if (record.recording && record.index(cotangent.block(), at)) {
@@ -97,6 +111,9 @@ std::vector<Tensor> RecordedCall::pull_back(const Tensor& cotangent, SourceLocat
     }
     Tape again({}, at);
     TapeAccess::reopen(again, s.begin);
+    if (TapeAccess::has_ended(again, s.result)) {
+      fail("vjp: the tape that was open when this pullback was made was opened in a pause, and has ended", at);
+    }
     gradients = s.gradient(again, cotangent, at);
   }
   for (std::size_t k = 0; k < gradients.size(); ++k) {

@@ -27,12 +27,12 @@ class RecordedCall {
 
 }  // namespace detail
 
-/// u -> J' u, for the J of one call at one point. It may be called any number of times, and gives zeros for an input
-/// that the result does not depend on. Copies share what was recorded.
+/// u -> J' u, for the J of one call at one point. It may be called any number of times, but not by two threads at once,
+/// and gives zeros for an input that the result does not depend on. Copies share what was recorded.
 ///
 /// It owns that record, and may outlive the scope in which it was made. But a pullback that was made while a tape
 /// recorded is part of that tape: what it computes is recorded there, so that it can be differentiated again, and it
-/// throws once the tape has ended. Made without a tape, it throws for a cotangent that a tape tracks.
+/// throws once the tape has ended, or has been walked without being persistent. Made without a tape, it throws for a cotangent that a tape tracks.
 template <class Cotangents>
 class Pullback {
  public:

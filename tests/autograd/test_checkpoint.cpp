@@ -115,6 +115,56 @@ TEST_CASE_METHOD(CleanRecord, "only captured tensors, or nothing tracked at all"
   CHECK(is_close(no_tape([&] { return checkpoint(f, x); }), f(x)));
 }
 
+TEST_CASE_METHOD(CleanRecord, "what f captures may be its input, a parameter, or its result", "[tape][checkpoint]") {
+  const Tensor start = wave({3}, 0.7);
+  const Parameter w(wave({3}, 2.1));
+  const auto slope = [&](auto f) {
+    Tape tape;
+    Tensor z = start;
+    tape.watch(z);
+    return tape.gradient(sum(f(z)), z);
+  };
+  const auto captures_input = [](Tensor z) { return checkpoint([z](const Tensor& v) { return v * z; }, z); };
+  CHECK(is_close(slope(captures_input), 2 * start));
+  CHECK(is_close(hessian([&](const Tensor& z) { return sum(captures_input(z)); }, start), 2 * eye(3, f64)));
+  CHECK(is_close(slope([](Tensor z) { return checkpoint([](const Tensor& v) { return v; }, z); }), ones_like(start)));
+  CHECK(is_close(slope([](Tensor z) { return checkpoint([z](const Tensor&) { return z; }, z); }), ones_like(start)));
+  const auto nested = [](Tensor a) {
+    return checkpoint([a](const Tensor& b) { return checkpoint([a](const Tensor& c) { return c * a; }, b) + a; }, a);
+  };
+  CHECK(is_close(slope(nested), 2 * start + 1));
+
+  const auto slope_of_w = [&](auto f) {
+    Tape tape;
+    return tape.gradient(sum(f()), w);
+  };
+  const auto square_of = [](const Tensor& v) { return v * v; };
+  const auto product = [](const Tensor& a, const Tensor& b) { return a * b; };
+  CHECK(is_close(slope_of_w([&] { return checkpoint(square_of, w); }), 2 * w));
+  CHECK(is_close(slope_of_w([&] { return checkpoint(product, w, w); }), 2 * w));
+  CHECK(is_close(slope_of_w([&] { return checkpoint([&](const Tensor& v) { return v * w; }, w); }), 2 * w));
+  CHECK(is_close(slope_of_w([&] { return checkpoint([&](const Tensor&) { return w.value(); }, start); }),
+                 ones_like(start)));
+}
+
+TEST_CASE_METHOD(CleanRecord, "a parameter that was changed before the walk, a buffer that is gone",
+                 "[tape][checkpoint]") {
+  Parameter w(wave({3}, 2.1));
+  Tape tape;
+  const Tensor y = sum(checkpoint([&w](const Tensor& v) { return v * w; }, wave({3}, 0.7)));
+  w.assign(ones({3}, f64));
+  CHECK(error_of([&] { tape.gradient(y, w); }).find("was changed since: `Parameter::assign`") != std::string::npos);
+
+  Tensor x = wave({3}, 0.7);
+  tape.watch(x);
+  const auto f = [](const Tensor& v) {
+    const Buffer local(zeros({3}, f64));
+    local.assign(v);
+    return v * local.value();
+  };
+  CHECK(is_close(tape.gradient(sum(checkpoint(f, x)), x), x));
+}
+
 TEST_CASE_METHOD(CleanRecord, "random masks repeat and buffers are updated once", "[tape][checkpoint]") {
   const Noisy start;
   const Tensor x = random::normal({16, 4});

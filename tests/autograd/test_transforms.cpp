@@ -4,6 +4,7 @@
 #include <optional>
 #include <thread>
 
+#include "autograd/custom_vjp.h"
 #include "autograd/ops/linalg.h"
 #include "autograd/random.h"
 #include "nn/convert.h"
@@ -160,6 +161,68 @@ TEST_CASE_METHOD(CleanRecord, "a pullback of several tensors, and of a model's f
   const Net net;
   const Tensor x = random::normal({4, 3});
   CHECK(vjp(net, x).pullback(ones({4, 1})).shape() == x.shape());
+}
+
+TEST_CASE_METHOD(CleanRecord, "a parameter as x is a variable of its own", "[tape][transforms]") {
+  const Parameter w(wave({3}, 2.1));
+  const Tensor& x = w.value();
+  const auto product = [](const std::vector<Tensor>& v) { return sum(v[0] * v[1]); };
+  for (const Tensor& g : grad(product, std::vector<Tensor>{x, x})) CHECK(is_close(g, x));
+  const auto captures = [&w](const Tensor& v) { return v * w; };
+  CHECK(is_close(grad([&](const Tensor& v) { return sum(captures(v)); }, x), x));
+  CHECK(is_close(vjp(captures, x).pullback(ones_like(x)), x));
+  CHECK(is_close(jacobian(captures, x), x * eye(3, f64)));
+  CHECK(is_close(jacobian(
+                     [&](const Tensor& v) {
+                       return concat({captures(v), v});
+                     },
+                     x),
+                 concat({x * eye(3, f64), eye(3, f64)})));
+  for (const HvpMode mode : {HvpMode::reverse_over_reverse, HvpMode::forward_over_reverse}) {
+    CHECK(is_close(hvp([&](const Tensor& v) { return sum(v * v * w); }, x, ones_like(x), {.mode = mode}), 2 * x));
+  }
+  Tape tape;
+  const Tensor before = sum(w * w);
+  CHECK(is_close(grad([&](const Tensor& v) { return sum(captures(v)); }, x), x));
+}
+
+TEST_CASE_METHOD(CleanRecord, "jacobians of conditions, of other dtypes, and with random masks", "[tape][transforms]") {
+  const Tensor x = wave({3}, 0.7);
+  CHECK(same_bits(jacobian([](const Tensor& v) { return v > 0; }, x), zeros({3, 3}, f64)));
+  for (const int copies : {1, 2}) {
+    const auto f = [&](const Tensor& v) { return concat(std::vector<Tensor>(std::size_t(copies), v.to(f32))); };
+    CHECK(jacobian(f, x).dtype() == f64);
+  }
+  random::seed(5);
+  const auto masked = [](const Tensor& v) {
+    const Tensor mask = (random::uniform({3}) < 0.5).to(f64);
+    return concat({v * mask, sum(v) * mask});
+  };
+  const Tensor j = jacobian(masked, x);
+  for (int row = 3; row < 6; ++row) {
+    const std::vector<double> values = values_of(j.slice(0, row, row + 1));
+    CHECK(values[0] == values[1]);
+    CHECK(values[1] == values[2]);
+  }
+}
+
+TEST_CASE_METHOD(CleanRecord, "a pullback is not called by two at once, and may outlive its thread",
+                 "[tape][transforms]") {
+  std::optional<Pullback<Tensor>> pullback;
+  std::thread([&] { pullback = vjp([](const Tensor& v) { return v * v; }, ones({2})).pullback; }).join();
+  CHECK(is_close((*pullback)(ones({2})), 2 * ones({2})));
+  std::string error;
+  const auto calls_itself = custom_vjp(
+      "calls_itself", [](const Tensor& v) { return v * v; },
+      [&](const Tensor& g, const Tensor&, const Tensor&) {
+        error = error_of([&] { (*pullback)(g); });
+        return g;
+      });
+  pullback = vjp(calls_itself, ones({2})).pullback;
+  static_cast<void>((*pullback)(ones({2})));
+  CHECK(contains(error, "a pullback is called while it runs"));
+  CHECK(contains(error_of([] { hvp(cube, Tensor(), ones({2})); }), "hvp: x is an empty handle"));
+  CHECK(contains(error_of([] { grad(cube, Tensor()); }), "grad: x is an empty handle"));
 }
 
 TEST_CASE_METHOD(CleanRecord, "a function that throws leaves no trace", "[tape][transforms]") {

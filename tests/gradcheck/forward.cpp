@@ -76,7 +76,7 @@ class Comparison {
 
  private:
   bool is_at_kink(std::size_t i, double computed) const {
-    const auto [low, high] = std::minmax((above_[i] - here_[i]) / step_, (here_[i] - below_[i]) / step_);
+    const auto [low, high] = std::minmax({(above_[i] - here_[i]) / step_, (here_[i] - below_[i]) / step_});
     const double slack = 1e-3 * scale_;
     return high - low > 10 * slack && computed > low - slack && computed < high + slack;
   }
