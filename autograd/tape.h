@@ -2,9 +2,9 @@
 // The tape: what ran on this thread while a Tape was open, and the walk back over it.
 //
 // Read list.h first (what is written down), then this file, then tape.cpp. Printing and drawing are in tape_print.cpp.
-#include <deque>
 #include <functional>
 #include <iosfwd>
+#include <list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -206,7 +206,7 @@ class Tape {
   bool is_reopened_ = false;        // its entries belong to a tape around it, and outlive it
   bool has_older_targets_ = false;  // gradients of what is older than this tape may be asked for
   TapeOptions options_;
-  std::deque<Hook> hooks_;  // one that runs may add others
+  std::list<Hook> hooks_;  // one that runs may add others
   SourceLocation opened_at_;
 };
 

@@ -103,10 +103,11 @@ void Tape::add_hook(const Tensor& x, std::function<Tensor(const Tensor&)> f, Sou
 
 // The gradient of entry i has arrived in the slot at `place`.
 void Tape::run_hooks(std::uint32_t i, std::uint32_t place) {
-  for (std::size_t k = 0; k < hooks_.size(); ++k) {
-    if (hooks_[k].index != i) continue;
+  auto hook = hooks_.begin();
+  for (std::size_t left = hooks_.size(); left > 0; --left, ++hook) {
+    if (hook->index != i) continue;
     const Tensor g = Tensor::share(gradient_in(record.slots[place]));
-    Tensor replaced = hooks_[k].function(g);
+    Tensor replaced = hook->function(g);
     if (!replaced.defined()) continue;
     if (!(replaced.shape() == g.shape()) || replaced.dtype() != g.dtype()) {
       fail("on_gradient: the function returned " + describe(replaced) + " for a gradient " + describe(g),

@@ -176,6 +176,16 @@ TEST_CASE_METHOD(CleanRecord, "functions of a gradient end with their tape, and 
     static_cast<void>(outer.gradient(sum(x * x), x));
     CHECK(order == "12");
   }
+  {
+    Tape tape;
+    tape.watch(x);
+    int added = 0;
+    tape.on_gradient(x, [&](const Tensor&) {
+      for (int k = 0; k < 50; ++k) tape.on_gradient(x, [&added](const Tensor&) { ++added; });
+    });
+    static_cast<void>(tape.gradient(sum(x * x), x));
+    CHECK(added == 0);  // they are for walks to come
+  }
   const Parameter p(wave({3}, 0.6));
   Tape tape{{.persistent = true}};
   const Tensor y = sum(exp(p.value()));
