@@ -299,6 +299,8 @@ void Tape::walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base
   const auto slot = [&](std::uint32_t i) -> std::uint64_t& { return record.slots[base + i - first]; };
   const bool keep = enclosing_ || keeps_saved_;
   record.inherit_line = true;
+  const bool has_hooks = !hooks_.empty();
+  const bool checks = record.checks_finite;
 
   Walk walk;
   walk.first_ = first;
@@ -311,7 +313,7 @@ void Tape::walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base
     Block* arrived = gradient_in(slot(i));
     if (!arrived) continue;
     record.walked[i] = 1;
-    if (!hooks_.empty()) [[unlikely]] {
+    if (has_hooks) [[unlikely]] {
       run_hooks(i, base + i - first);
       arrived = gradient_in(slot(i));
     }
@@ -331,7 +333,7 @@ void Tape::walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base
     record.layer = record.has_layers ? detail::layer_of(i) : 0;
     ++record.rule_calls;
     walk.op().vjp(walk, slot(i) & detail::target_flag ? Tensor::share(arrived) : take_gradient(slot(i)));
-    if (record.checks_finite) [[unlikely]]
+    if (checks) [[unlikely]]
       walk.check_finite();
     walk.end();
   }
