@@ -39,9 +39,9 @@ Finiteness look_at(const Tensor& tensor) {
   return found;
 }
 
-// A sum is finite only if all its terms are, or nearly so: where it is finite, nothing else need be looked at.
+// 0 x is 0 for every finite x, and NaN for all others: so is the sum.
 template <class T>
-bool sum_is_finite(const Tensor& x) {
+bool all_are_finite(const Tensor& x) {
   const T* const elements = x.data<T>();
   T sum = 0;
   for (std::int64_t i = 0; i < x.size(); ++i) sum += elements[i] * T(0);
@@ -51,7 +51,7 @@ bool sum_is_finite(const Tensor& x) {
 bool is_finite(const Tensor& tensor) {
   if (!is_floating(tensor.dtype())) return true;
   const Tensor x = contiguous_elements(tensor);
-  return x.dtype() == f64 ? sum_is_finite<double>(x) : sum_is_finite<float>(x);
+  return x.dtype() == f64 ? all_are_finite<double>(x) : all_are_finite<float>(x);
 }
 
 std::string number(double x) {

@@ -25,7 +25,7 @@ ValueAndTangent run_jvp(const TensorFunction& f, std::vector<Tensor> x, const st
 ///   auto [y, dy] = jvp(f, x, v);
 ///
 /// f is any function of a tensor that returns one; x is floating, and v has its shape and dtype. f runs once, on a tape
-/// of its own, over which a sweep forward carries the tangents: about the work of two forward passes, whatever the size
+/// of its own, over which a sweep forward carries the tangents: about the work of two or three runs of f, whatever the size
 /// of x and y. What f uses besides x is a constant, parameters too. Where y does not depend on x, or is not floating, dy
 /// is 0. A tape that is open around it records the sweep as well, so it can be differentiated: by gradient(), or by jvp
 /// again. Throws when v does not fit x, when f changes a tensor that a derivative reads, and what f throws.

@@ -103,8 +103,8 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// Tracks a tensor that is not a parameter: the handle x becomes an alias of itself that this tape knows. Throws for
-  /// an integer tensor.
+  /// Tracks a tensor that is not a parameter: the handle x becomes an alias of itself that this tape knows. One that was
+  /// recorded since this tape was opened stays as it is. Throws for an integer tensor.
   void watch(Tensor& x, SourceLocation at = SourceLocation::current());
 
   /// The gradient of y with respect to x, by walking this tape back from y: entries since the tape was opened, and

@@ -1,7 +1,5 @@
 #pragma once
 // What transforms may do with a tape, and users may not. Internal.
-#include <optional>
-
 #include "autograd/record.h"
 
 namespace tapegrad::detail {
