@@ -17,7 +17,7 @@
 #include "autograd/ops/shape.h"
 #include "tests/catch.h"
 #include "tests/gradcheck/forward.h"
-#include "tests/gradcheck/wall.h"
+#include "tests/gradcheck/layers.h"
 
 using namespace tapegrad;
 using tests::check_op;
@@ -438,6 +438,34 @@ TEST_CASE("a wrong f64 kernel is caught by the differences", "[planted]") {
   const WallRow row = check_op(shipped("tanh"));
   CHECK_FALSE(row.passed());
   CHECK(names(row, "gradcheck: FAILED"));
+}
+
+namespace {
+
+struct WrongLayer {
+  nn::Dense dense{5, 3};
+  Fault fault;
+
+  Tensor operator()(Arg x) const {
+    const Tensor y = dense(x);
+    if (fault == Fault::twice) return 2 * y - stop_gradient(y);
+    if (fault == Fault::without_sum) return y + num_threads();  // depends on what it must not depend on
+    return y;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a wrong layer is caught and named", "[planted]") {
+  const Tensor x = detail::sample_values({3, 5});
+  const auto row_of = [&](Fault fault) {
+    return tests::check_layer({"Wrong", {tests::layer_sample("an option", WrongLayer{.fault = fault}, x)}});
+  };
+  CHECK(row_of(Fault::none).passed());
+  const WallRow wrong = row_of(Fault::twice);
+  CHECK(names(wrong, "an option: gradcheck: FAILED"));
+  CHECK(names(wrong, "dense.weight"));
+  CHECK(names(row_of(Fault::without_sum), "an option: 2 threads give other bits in result 0"));
 }
 
 TEST_CASE("after all that the kernels are the real ones again", "[planted]") {

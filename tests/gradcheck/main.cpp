@@ -4,5 +4,6 @@
 #include "autograd/ops/all.h"
 
 int main(int count, char** arguments) {
-  return tapegrad::tests::gradcheck_program(tapegrad::detail::all_ops(), {arguments + 1, arguments + count});
+  return tapegrad::tests::gradcheck_program(tapegrad::detail::all_ops(), tapegrad::tests::all_layers(),
+                                            {arguments + 1, arguments + count});
 }

@@ -18,5 +18,5 @@ int main(int count, char** arguments) {
       return 2.0 * y - stop_gradient(y);
     };
   }
-  return tests::gradcheck_program(ops, {arguments + 1, arguments + count});
+  return tests::gradcheck_program(ops, {}, {arguments + 1, arguments + count});
 }

@@ -1,8 +1,6 @@
 #include "tests/gradcheck/wall.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <optional>
 
 #include "autograd/create.h"
@@ -11,6 +9,7 @@
 #include "autograd/ops/elements.h"
 #include "autograd/random.h"
 #include "autograd/thread_pool.h"
+#include "tests/gradcheck/compare.h"
 #include "tests/gradcheck/forward.h"
 
 namespace tapegrad::tests {
@@ -73,41 +72,6 @@ Tensor gradient_alone(const OpSample& sample, std::vector<Tensor> handles, std::
   Tape tape;
   tape.watch(handles[k]);
   return tape.gradient(sample.apply(handles), handles[k], {.seed = cotangent, .allow_unused = true});
-}
-
-struct Comparison {
-  double worst = 0;   // relative error
-  std::string fault;  // where it is more than allowed, or ""
-};
-
-double value_at(const Tensor& x, std::int64_t i) {
-  return x.dtype() == f32 ? static_cast<double>(x.data<float>()[i]) : x.data<double>()[i];
-}
-
-// f32 results against f64 ones.
-Comparison compare(const Tensor& low, const Tensor& high, int order) {
-  if (low.defined() != high.defined()) return {0, " has a gradient in one precision only"};
-  if (!low.defined()) return {};
-  if (!(low.shape() == high.shape())) return {0, " is " + describe(low) + " and " + describe(high)};
-  const Tolerance tolerance = gradcheck_tolerance(f32, order);
-  double scale = 1;
-  for (std::int64_t i = 0; i < high.size(); ++i) scale = std::max(scale, std::abs(value_at(high, i)));
-  Comparison c;
-  double most = 1;  // times what is allowed
-  for (std::int64_t i = 0; i < high.size(); ++i) {
-    const double a = value_at(low, i);
-    const double b = value_at(high, i);
-    if (a == b || (std::isnan(a) && std::isnan(b))) continue;
-    const double size = std::max(std::abs(a), std::abs(b));
-    const double excess = std::abs(a - b) / (tolerance.atol * scale + tolerance.rtol * size);
-    c.worst = std::max(c.worst, std::abs(a - b) / std::max(size, scale * tolerance.atol / tolerance.rtol));
-    if (excess <= most) continue;
-    most = std::isnan(excess) ? HUGE_VAL : excess;
-    char text[80];
-    std::snprintf(text, sizeof text, ": f32 gives %.9g, f64 %.9g", a, b);
-    c.fault = detail::position_text(high.shape(), i) + text;
-  }
-  return c;
 }
 
 class OpCheck {
@@ -216,10 +180,7 @@ class OpCheck {
 
   // The outcome for one thread, which must be that of a second run, and for 2, 3 and 7 threads.
   Outcome run_with_threads(const std::vector<Tensor>& inputs, const Tensor& cotangent, bool recorded) {
-    struct RestoreThreads {
-      int before = num_threads();
-      ~RestoreThreads() { set_num_threads(before); }
-    } restore;
+    const RestoreThreads restore;
     const std::vector<Tensor> before = as_type(inputs, inputs_type(inputs));
     set_num_threads(1);
     Outcome one = forward_and_backward(*case_->sample, inputs, cotangent, recorded);

@@ -1,5 +1,5 @@
 #pragma once
-// One row of the wall: everything that is checked of one op, by its samples.
+// One row of the wall: everything that is checked of one op or layer, by its samples.
 #include <string>
 #include <vector>
 
@@ -13,6 +13,7 @@ struct WallRow {
   int threaded = 0;        // ... of which cut their work for several threads
   double first_order = 0;  // worst relative error against differences, f64
   double second_order = 0;
+  bool has_jvp = true;            // of ops; layers are made of them
   double forward = 0;             // ... of jvp, and of a jvp in a jvp
   double dot_test = 0;            // |<v, J u> - <J' v, u>|, relative to the sum of magnitudes
   bool has_forward_rule = false;  // else jvp is made from the vjp, and the dot test says nothing
