@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "autograd/ops/arrange.h"
+#include "autograd/ops/conv.h"
 #include "autograd/ops/diagonal.h"
 #include "autograd/ops/einsum.h"
 #include "autograd/ops/formula.h"
@@ -21,9 +22,9 @@ namespace tapegrad::detail {
 
 std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
-  for (const auto family :
-       {&formula_ops, &reduce_ops, &scan_ops, &shape_ops, &arrange_ops, &pad_ops, &diagonal_ops, &matmul_ops,
-        &einsum_ops, &linalg_ops, &index_ops, &sort_ops, &softmax_ops, &cross_entropy_ops, &loss_ops}) {
+  for (const auto family : {&formula_ops, &reduce_ops, &scan_ops, &shape_ops, &arrange_ops, &pad_ops, &diagonal_ops,
+                            &matmul_ops, &einsum_ops, &convolution_ops, &linalg_ops, &index_ops, &sort_ops,
+                            &softmax_ops, &cross_entropy_ops, &loss_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));
   }
