@@ -52,6 +52,15 @@ std::string weight_layout(bool is_sequence, bool transposed) {
   return transposed ? "[in, " + kernel + ", out / groups]" : "[out, " + kernel + ", in / groups]";
 }
 
+std::string channels_to_last(const std::string& name, bool is_sequence) {
+  return is_sequence ? "transpose(" + name + ", 1, 2)" : "permute(" + name + ", {0, 2, 3, 1})";
+}
+
+std::string layout_hint(bool is_sequence) {
+  return std::string(is_sequence ? "sequences" : "images") + " are " + x_layout(is_sequence) + ": " +
+         channels_to_last("x", is_sequence);
+}
+
 void check_dtypes(const Inputs& in) {
   static constexpr const char* names[] = {"x", "the weight", "the bias"};
   for (int k = 0; k < in.count(); ++k) {
@@ -91,28 +100,33 @@ void check_axes(const Inputs& in, bool is_sequence, bool transposed) {
   }
 }
 
-// The last axis of x holds another number of channels than the weight is for: `fits` tells whether a number is right for
-// a size of the weight.
-template <class F>
-[[noreturn]] void fail_channels(const Inputs& in, bool is_sequence, bool transposed, std::int64_t groups, F&& fits) {
+// What probably happened when the last axis of x holds another number of channels than the weight is for, or "".
+std::string channels_hint(const Inputs& in, bool is_sequence, std::int64_t groups) {
   const Tensor& x = in[0];
   const Tensor& weight = in[1];
-  const int channels_axis = transposed ? 0 : -1;
-  const std::int64_t expected = weight.shape(channels_axis) * (transposed ? 1 : groups);
-  const std::string last_axis = is_sequence ? "transpose(" : "permute(";
-  const std::string order = is_sequence ? ", 1, 2)" : ", {0, 2, 3, 1})";
-  std::string hint;
-  if (fits(x.shape(1), weight.shape(channels_axis))) {
-    hint = std::string(is_sequence ? "sequences" : "images") + " are " + x_layout(is_sequence) + ": " + last_axis +
-           "x" + order;
-  } else if (!transposed && fits(x.shape(-1), weight.shape(1))) {
-    hint = "weights are " + weight_layout(is_sequence, transposed) + ": " + last_axis + "weight" + order;
-  } else if (!transposed && fits(x.shape(1), weight.shape(1))) {
-    hint = "channels are the last axis: " + last_axis + "x" + order + " and " + last_axis + "weight" + order;
+  const auto fits = [&](std::int64_t channels, std::int64_t of_group) { return channels == of_group * groups; };
+  const auto to_last = [&](const char* name) { return channels_to_last(name, is_sequence); };
+  // A weight with its channels first; of square kernels, so as not to take every 3 for three channels.
+  const bool may_be_first = is_sequence || weight.shape(2) == weight.shape(3);
+  const std::int64_t channels = x.shape(-1);
+  if (fits(x.shape(1), weight.shape(-1))) return layout_hint(is_sequence);
+  if (may_be_first && fits(channels, weight.shape(1))) {
+    return "weights are " + weight_layout(is_sequence, false) + ": " + to_last("weight");
   }
+  if (may_be_first && fits(x.shape(1), weight.shape(1))) {
+    return "channels are the last axis: " + to_last("x") + " and " + to_last("weight");
+  }
+  if (groups == 1 && weight.shape(-1) == 1 && channels > 0 && weight.shape(0) % channels == 0) {
+    return "a depthwise convolution has .groups = " + std::to_string(channels);
+  }
+  return {};
+}
+
+[[noreturn]] void fail_channels(const Inputs& in, std::int64_t expected, std::int64_t groups, const std::string& layout,
+                                const std::string& hint) {
   in.fail("the last axis of x must have " + std::to_string(expected) + (expected == 1 ? " channel" : " channels") +
-              ": x is " + describe(x) + ", the weight " + weight_layout(is_sequence, transposed) + " is " +
-              describe(weight) + (groups == 1 ? "" : ", groups " + std::to_string(groups)),
+              ": x is " + describe(in[0]) + ", the weight " + layout + " is " + describe(in[1]) +
+              (groups == 1 ? "" : ", groups " + std::to_string(groups)),
           hint);
 }
 
@@ -224,10 +238,10 @@ std::string fault_of(const ConvTranspose2dOptions& o) {
 void check_convolution_inputs(const Inputs& in, std::int64_t groups, bool is_sequence) {
   check_dtypes(in);
   check_axes(in, is_sequence, false);
-  const auto fits = [&](std::int64_t channels, std::int64_t of_group) {
-    return channels % groups == 0 && channels / groups == of_group;
-  };
-  if (!fits(in[0].shape(-1), in[1].shape(-1))) fail_channels(in, is_sequence, false, groups, fits);
+  const std::int64_t expected = in[1].shape(-1) * groups;
+  if (in[0].shape(-1) != expected) {
+    fail_channels(in, expected, groups, weight_layout(is_sequence, false), channels_hint(in, is_sequence, groups));
+  }
   check_groups(in, groups, in[1].shape(0), "output");
   check_bias(in, in[1].shape(0));
 }
@@ -235,9 +249,12 @@ void check_convolution_inputs(const Inputs& in, std::int64_t groups, bool is_seq
 void check_transposed_convolution_inputs(const Inputs& in, std::int64_t groups, bool is_sequence) {
   check_dtypes(in);
   check_axes(in, is_sequence, true);
-  const auto fits = [](std::int64_t channels, std::int64_t of_weight) { return channels == of_weight; };
-  if (!fits(in[0].shape(-1), in[1].shape(0))) fail_channels(in, is_sequence, true, groups, fits);
-  check_groups(in, groups, in[1].shape(0), "input");
+  const std::int64_t expected = in[1].shape(0);
+  if (in[0].shape(-1) != expected) {
+    const bool is_first = in[0].shape(1) == expected;
+    fail_channels(in, expected, 1, weight_layout(is_sequence, true), is_first ? layout_hint(is_sequence) : "");
+  }
+  check_groups(in, groups, expected, "input");
   check_bias(in, in[1].shape(-1) * groups);
 }
 
