@@ -97,7 +97,11 @@ WallRow check_layer(const LayerDescription& layer) { return LayerCheck(layer).ru
 
 std::vector<LayerDescription> all_layers() {
   const FixedRandom fixed;  // initial values
-  return {dense()};
+  std::vector<LayerDescription> list{dense()};
+  for (const auto family : {&convolution_layers}) {
+    for (LayerDescription& layer : family()) list.push_back(std::move(layer));
+  }
+  return list;
 }
 
 }  // namespace tapegrad::tests

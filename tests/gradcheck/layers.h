@@ -74,5 +74,7 @@ WallRow check_layer(const LayerDescription& layer);
 
 /// All layers of the library, from the lists of the families.
 std::vector<LayerDescription> all_layers();
+// layers_<family>.cpp:
+std::vector<LayerDescription> convolution_layers();
 
 }  // namespace tapegrad::tests
