@@ -46,6 +46,7 @@ struct HardSwish {
     const auto y = x + 3;
     return x * (where(y <= 0, 0, where(y >= 6, 6, y)) * (1.0 / 6));
   };
+  static constexpr auto slope = [](auto x) { return where(x <= -3, 0, where(x >= 3, 1, x * (1.0 / 3) + 0.5)); };
   static constexpr Domain domain[] = {{"x", -5, 5}};
 };
 }  // namespace formulas

@@ -83,20 +83,11 @@ Program without_unread_inputs(const Program& program, std::vector<int>& kept) {
     if ((program.reads() >> k & 1) != 0) kept.push_back(k);
   }
   for (const Node& node : program.nodes()) {
-    int operands[kernels::most_operands] = {-1, -1, -1, -1};
-    for (int k = 0; k < node.operand_count(); ++k) operands[k] = place[static_cast<std::size_t>(node.operands[k])];
-    switch (node.kind) {
-      case Node::Kind::input: {
-        const auto position = std::lower_bound(kept.begin(), kept.end(), node.operands[0]) - kept.begin();
-        place.push_back(graph.input(static_cast<int>(position)));
-        break;
-      }
-      case Node::Kind::constant:
-        place.push_back(graph.constant(node.value));
-        break;
-      case Node::Kind::primitive:
-        place.push_back(graph.apply(node.primitive, operands[0], operands[1], operands[2], operands[3]));
-        break;
+    if (node.kind == Node::Kind::input) {
+      const auto position = std::lower_bound(kept.begin(), kept.end(), node.operands[0]) - kept.begin();
+      place.push_back(graph.input(static_cast<int>(position)));
+    } else {
+      place.push_back(graph.copy(node, place));
     }
   }
   std::vector<int> outputs;
@@ -104,12 +95,8 @@ Program without_unread_inputs(const Program& program, std::vector<int>& kept) {
   return Program(graph, outputs, static_cast<int>(kept.size()));
 }
 
-}  // namespace
-
-Derivative differentiate(const Program& program, unsigned wanted) {
-  const Layout layout{program.input_count(), program.output_count()};
-  if (layout.count() > 31) throw Error("differentiate: too many inputs and outputs");
-  const Program best = ReverseMode(program, cheapest_style(program, layout)).result(wanted);
+/// `best` has all inputs of the layout, and an output for each wanted input.
+Derivative derivative_of(const Program& best, const Layout& layout, unsigned wanted) {
   Derivative derivative;
   int output = 0;
   for (int k = 0; k < layout.inputs; ++k) {
@@ -129,6 +116,24 @@ Derivative differentiate(const Program& program, unsigned wanted) {
   derivative.program = without_unread_inputs(best, kept);
   for (const int input : kept) derivative.sources.push_back(layout.source(input));
   return derivative;
+}
+
+}  // namespace
+
+Derivative differentiate(const Program& program, unsigned wanted) {
+  const Layout layout{program.input_count(), program.output_count()};
+  if (layout.count() > 31) throw Error("differentiate: too many inputs and outputs");
+  return derivative_of(ReverseMode(program, cheapest_style(program, layout)).result(wanted), layout, wanted);
+}
+
+Derivative differentiate_by(const Program& slope) {
+  const Layout layout{1, 1};
+  Graph graph;
+  std::vector<int> place;
+  for (const Node& node : slope.nodes()) place.push_back(graph.copy(node, place));
+  Calculus calculus(graph, false);
+  const int gradient = calculus.multiply(place[static_cast<std::size_t>(slope.outputs()[0])], graph.input(layout.g(0)));
+  return derivative_of(Program(graph, {&gradient, 1}, layout.count()), layout, 1);
 }
 
 }  // namespace tapegrad::program

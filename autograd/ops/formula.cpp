@@ -11,12 +11,15 @@
 namespace tapegrad::detail {
 namespace {
 
+// A condition has no gradient: its program makes 1 or 0, its result is boolean.
+template <class F>
+constexpr PointwiseResult result_of() {
+  return requires { F::is_condition; } ? PointwiseResult::boolean : PointwiseResult::number;
+}
+
 template <class F>
 [[gnu::always_inline]] inline const PointwiseOp& op_of_formula() {
-  // A condition has no gradient: its program makes 1 or 0, its result is boolean.
-  constexpr bool is_condition = requires { F::is_condition; };
-  static const PointwiseOp op(F::name, program::trace(F::formula),
-                              is_condition ? PointwiseResult::boolean : PointwiseResult::number);
+  static const PointwiseOp op(F::name, program::trace(F::formula), result_of<F>(), slope_of<F>());
   return op;
 }
 
@@ -74,7 +77,7 @@ OpDescription describe(const PointwiseOp& op, const char* doc, std::span<const D
   for (const Domain& d : domain) names.push_back(d.name);
   OpDescription d{op.name, doc, program::to_string(op.program(), names), {}, {}, OpKind::pointwise};
   for (unsigned k = 0; k < domain.size() && op.result() == PointwiseResult::number; ++k) {
-    const program::Derivative g = program::differentiate(op.program(), 1u << k);
+    const program::Derivative g = op.differentiate(1u << k);
     d.gradients.push_back(program::to_string(g.program, program::source_names(g, op.program(), names)));
   }
   // One element, less than a register, tails, a strip and more, rows that repeat, enough for two threads.

@@ -13,9 +13,13 @@
 //
 //   using ActivationOps = OpList<formulas::Silu>;  // at the end of the header: what the library makes, checks and prints
 //
+// A formula of one number may have a `slope` beside it: its derivative, where one is cheaper than what would be made.
+//
 // Everything else follows from the formula: kernels for every instruction set, derivatives of every order, gradient
 // checks and the row in docs/ops.md. The library alone traces and differentiates it; a file that includes the header
 // sees a declaration. A user's own formula needs no struct: see pointwise() in pointwise_op.h.
+#include <optional>
+
 #include "autograd/op.h"
 #include "autograd/ops/trace.h"
 
@@ -40,6 +44,16 @@ template <class F>
 Tensor apply_formula(const Arg& a, const Arg& b);
 template <class F>
 Tensor apply_formula(const Arg& a, const Arg& b, const Arg& c);
+
+/// The derivative that the op states, if any.
+template <class F>
+std::optional<program::Program> slope_of() {
+  if constexpr (requires { F::slope; }) {
+    return program::trace(F::slope);
+  } else {
+    return {};
+  }
+}
 
 /// The descriptions of all lists.
 std::vector<OpDescription> formula_ops();

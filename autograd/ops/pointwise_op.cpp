@@ -204,9 +204,11 @@ void add_in_place(Block& sum, const Block& g) {
 
 // ---- construction ----
 
-PointwiseOp::PointwiseOp(const char* op_name, program::Program p, PointwiseResult result)
+PointwiseOp::PointwiseOp(const char* op_name, program::Program p, PointwiseResult result,
+                         std::optional<program::Program> slope)
     : Op{op_name, &pointwise_rule},
       program_(std::move(p)),
+      slope_(std::move(slope)),
       executable_(program::lower(program_)),
       result_(result),
       integral_(keeps_integers(program_)) {
@@ -214,7 +216,7 @@ PointwiseOp::PointwiseOp(const char* op_name, program::Program p, PointwiseResul
   if (inputs() > max_operands)
     throw Error(std::string(op_name) + ": a derivative of this order reads too many tensors");
   for (int k = 0; k < inputs() && result_ == PointwiseResult::number; ++k) {
-    const program::Derivative d = program::differentiate(program_, 1u << k);
+    const program::Derivative d = differentiate(1u << k);
     uses[static_cast<std::size_t>(k)] = d.reads_inputs | (d.reads_outputs ? output_bit : 0u);
   }
   assign_slots();
@@ -239,7 +241,7 @@ const PointwiseOp::Gradient& PointwiseOp::make_gradient(unsigned wanted) const {
     return *found->second;
   }
   auto made = std::make_unique<Gradient>();
-  made->partials = program::differentiate(program_, wanted).partials;
+  made->partials = differentiate(wanted).partials;
   unsigned general = 0;
   for (const program::Partial& p : made->partials) {
     if (p.form != Form::general) continue;
@@ -247,7 +249,7 @@ const PointwiseOp::Gradient& PointwiseOp::make_gradient(unsigned wanted) const {
     made->inputs.push_back(static_cast<std::uint8_t>(p.input));
   }
   if (general) {
-    made->derivative = program::differentiate(program_, general);
+    made->derivative = differentiate(general);
     made->executable = program::lower(made->derivative.program);
     for (const Source& source : made->derivative.sources) made->slots.push_back(slot_of(source));
   }
@@ -263,7 +265,7 @@ const PointwiseOp::PartialOp& PointwiseOp::partial(int k) const {
   if (const PartialOp* made = cached.load(std::memory_order_acquire)) return *made;
   const std::lock_guard lock(mutex_);
   if (const PartialOp* made = cached.load(std::memory_order_acquire)) return *made;
-  const program::Derivative d = program::differentiate(program_, 1u << k);
+  const program::Derivative d = differentiate(1u << k);
   auto made = std::make_unique<PartialOp>();
   made->partial = d.partials.front();
   if (made->partial.form == Form::general) {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "autograd/op.h"
 #include "autograd/ops/trace.h"
@@ -15,7 +16,9 @@ enum class PointwiseResult : std::uint8_t { number, boolean };
 /// A pointwise program as an op of the tape, with its derivatives, which are made when they are first needed.
 class PointwiseOp : public Op {
  public:
-  PointwiseOp(const char* name, program::Program program, PointwiseResult result = PointwiseResult::number);
+  /// `slope`: the derivative of a program with one input, in place of the one that would be made from it.
+  PointwiseOp(const char* name, program::Program program, PointwiseResult result = PointwiseResult::number,
+              std::optional<program::Program> slope = {});
   PointwiseOp(const PointwiseOp&) = delete;
   PointwiseOp& operator=(const PointwiseOp&) = delete;
   ~PointwiseOp();
@@ -35,6 +38,9 @@ class PointwiseOp : public Op {
   const program::Program& program() const { return program_; }
   const program::Executable& executable() const { return executable_; }
   PointwiseResult result() const { return result_; }
+  program::Derivative differentiate(unsigned wanted) const {
+    return slope_ ? program::differentiate_by(*slope_) : program::differentiate(program_, wanted);
+  }
   bool is_integral() const { return integral_; }
   int inputs() const { return executable_.input_count; }
 
@@ -57,6 +63,7 @@ class PointwiseOp : public Op {
   std::uint8_t slot_of(const program::Source& source) const;
 
   program::Program program_;
+  std::optional<program::Program> slope_;
   program::Executable executable_;
   PointwiseResult result_;
   bool integral_;  // every step keeps integers integers
@@ -75,8 +82,9 @@ void add_in_place(Block& sum, const Block& g);
 
 }  // namespace detail
 
-/// A formula as a function of tensors; made by pointwise(). It can also be used inside another formula.
-template <class Formula>
+/// A formula as a function of tensors; made by pointwise(). It can also be used inside another formula, whose derivative
+/// then comes from both formulas together.
+template <class Formula, class Slope = void>
 class Pointwise {
  public:
   using fields = nn::Fields<>;  // a model may hold one: it has no parameters
@@ -127,8 +135,14 @@ class Pointwise {
 
  private:
   static const detail::PointwiseOp& op(const char* name) {
-    static const detail::PointwiseOp op(name, program::trace(Formula{}));
-    return op;
+    if constexpr (std::is_void_v<Slope>) {
+      static const detail::PointwiseOp op(name, program::trace(Formula{}));
+      return op;
+    } else {
+      static const detail::PointwiseOp op(name, program::trace(Formula{}), detail::PointwiseResult::number,
+                                          program::trace(Slope{}));
+      return op;
+    }
   }
   const detail::PointwiseOp* op_;
 };
@@ -142,6 +156,17 @@ class Pointwise {
 template <class Formula>
 Pointwise<Formula> pointwise(const char* name, Formula) {
   return Pointwise<Formula>(name);
+}
+/// ... with a derivative of one's own, for a formula of one number: a cheaper one, or another one where there is a
+/// choice. Higher derivatives are made from it. Check it: gradcheck(relu6, x).
+///
+///   const auto relu6 = pointwise("relu6", [](auto x) { return minimum(relu(x), 6); },
+///                                [](auto x) { return where(x > 0, where(x < 6, 1, 0), 0); });
+template <class Formula, class Slope>
+Pointwise<Formula, Slope> pointwise(const char* name, Formula, Slope) {
+  static_assert(program::argument_count<Formula> == 1 && program::argument_count<Slope> == 1,
+                "a formula with a derivative of its own has one argument, and so has the derivative");
+  return Pointwise<Formula, Slope>(name);
 }
 
 }  // namespace tapegrad

@@ -192,6 +192,14 @@ int Graph::apply(Primitive primitive, int a, int b, int c, int d) {
   return find_or_add(node);
 }
 
+int Graph::copy(const Node& node, std::span<const int> place) {
+  if (node.kind == Node::Kind::input) return input(node.operands[0]);
+  if (node.kind == Node::Kind::constant) return constant(node.value);
+  int operands[kernels::most_operands] = {-1, -1, -1, -1};
+  for (int k = 0; k < node.operand_count(); ++k) operands[k] = place[static_cast<std::size_t>(node.operands[k])];
+  return apply(node.primitive, operands[0], operands[1], operands[2], operands[3]);
+}
+
 int Graph::find(const Node& node) const {
   if (buckets_.empty()) return -1;
   const std::size_t last = buckets_.size() - 1;

@@ -35,6 +35,8 @@ class Graph {
   int constant(double value);
   /// Primitives of constants only are evaluated (in double); nothing else is simplified.
   int apply(Primitive primitive, int a, int b = -1, int c = -1, int d = -1);
+  /// A node of another graph, whose node k is place[k] here.
+  int copy(const Node& node, std::span<const int> place);
 
   const Node& operator[](int node) const { return nodes_[static_cast<std::size_t>(node)]; }
   int size() const { return static_cast<int>(nodes_.size()); }
@@ -113,6 +115,8 @@ struct Derivative {
 /// `where` gives the gradient to the branch it took and an exact zero to the other, also where the other's derivative
 /// is infinite.
 Derivative differentiate(const Program& program, unsigned wanted);
+/// ... of a program with one input x and one output, whose derivative is given as another program of x: slope(x) g.
+Derivative differentiate_by(const Program& slope);
 
 /// Input names for the text of a derivative: those of the program, "y" (or y0, y1, ...) and "g" (or g0, g1, ...).
 std::vector<std::string> source_names(const Derivative& derivative, const Program& of,

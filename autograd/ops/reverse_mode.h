@@ -59,19 +59,7 @@ class ReverseMode {
   const std::vector<Node>& nodes() const { return program_.nodes(); }
 
   void copy_forward() {
-    for (const Node& node : nodes()) {
-      switch (node.kind) {
-        case Node::Kind::input:
-          value_.push_back(graph_.input(node.operands[0]));
-          break;
-        case Node::Kind::constant:
-          value_.push_back(graph_.constant(node.value));
-          break;
-        case Node::Kind::primitive:
-          value_.push_back(copied(node));
-          break;
-      }
-    }
+    for (const Node& node : nodes()) value_.push_back(copied(node));
     adjoint_.assign(nodes().size(), -1);
   }
 
@@ -79,12 +67,10 @@ class ReverseMode {
     const int index = static_cast<int>(value_.size());
     const auto& outputs = program_.outputs();
     const auto output = std::find(outputs.begin(), outputs.end(), index);
-    if (style_.uses_outputs && output != outputs.end()) {
+    if (node.kind == Node::Kind::primitive && style_.uses_outputs && output != outputs.end()) {
       return graph_.input(layout_.y(static_cast<int>(output - outputs.begin())));
     }
-    int operands[kernels::most_operands] = {-1, -1, -1, -1};
-    for (int k = 0; k < node.operand_count(); ++k) operands[k] = value_[static_cast<std::size_t>(node.operands[k])];
-    return graph_.apply(node.primitive, operands[0], operands[1], operands[2], operands[3]);
+    return graph_.copy(node, value_);
   }
 
   void walk() {

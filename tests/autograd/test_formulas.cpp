@@ -122,6 +122,20 @@ TEST_CASE("gradients at corners") {
   CHECK(gradient_of([](Arg a) { return hardswish(a); }, three) == Values{0, 1});
 }
 
+TEST_CASE("a derivative of one's own takes the place of the one that would be made, and is differentiated further") {
+  const auto cube = pointwise(
+      "cube", [](auto x) { return x * x * x; }, [](auto x) { return 3 * (x * x); });
+  const auto wrong = pointwise(
+      "wrong", [](auto x) { return x * x * x; }, [](auto x) { return x + 1; });
+  const Tensor x = Tensor::from({2.0, -1.0, 0.5});
+  CHECK(gradcheck(cube, x, {.second_order = true}));
+  CHECK_FALSE(gradcheck(wrong, x));
+  const auto [y, slope] = jvp([&](Arg v) { return Tensor(wrong(v)); }, x, full({3}, 2.0, f64));
+  CHECK(allclose(slope, Tensor::from({6.0, 0.0, 3.0})));
+  CHECK(allclose(hessian([&](Arg v) { return sum(wrong(v)); }, x),
+                 Tensor::from({1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0}, {3, 3})));
+}
+
 TEST_CASE("far from 0 activations do not overflow, and neither do their gradients") {
   const Tensor x = Tensor::from({-1000.0f, -100.0f, 100.0f, 1000.0f});
   using Function = Tensor (*)(Arg);
