@@ -52,6 +52,23 @@ TrainTest load_digits(const DigitsOptions& options = {}, SourceLocation at = Sou
 /// so, with its number, and when there is no line.
 Dataset read_digits(std::istream& in, const std::string& name, SourceLocation at = SourceLocation::current());
 
+/// Reads the images and labels of a data set in IDX files, as MNIST and its kin come: a folder with
+/// train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each as it is or
+/// with .gz (where the library was built with zlib). images [n, height, width, 1] f32 from 0 to 1, labels [n] i64.
+///
+///     auto [train, test] = load_idx("mnist");
+///
+/// Throws when a file is missing, cut short, longer than its header says, or not in the format (LeCun's page of MNIST:
+/// unsigned bytes, a size for each axis), and when images and labels do not belong together; then nothing is loaded.
+TrainTest load_idx(const std::string& folder, SourceLocation at = SourceLocation::current());
+
+/// Parses one IDX file of unsigned bytes: [sizes...] f32 from 0 to 255. `name` is the name of the source in messages.
+/// Throws as load_idx does. Memory grows with what is there, not with what the header says.
+Tensor read_idx(std::istream& in, const std::string& name, SourceLocation at = SourceLocation::current());
+
+/// The folder of Debian's package dataset-fashion-mnist; "" where it is not installed.
+std::string fashion_mnist_folder();
+
 /// Cuts the last `count` examples off as a validation part; both parts share the elements of `data`. Throws unless at
 /// least one example is left in each.
 ///
