@@ -5,16 +5,9 @@
 #include <vector>
 
 #include "autograd/op.h"
+#include "autograd/size2d.h"
 
 namespace tapegrad {
-
-/// A size along height and width: 3, or {3, 5}.
-struct Size2d {
-  std::int64_t height, width;
-
-  constexpr Size2d(std::int64_t both) : height(both), width(both) {}
-  constexpr Size2d(std::int64_t of_height, std::int64_t of_width) : height(of_height), width(of_width) {}
-};
 
 namespace detail {
 /// True for "same", false for "valid". Throws for another text.
