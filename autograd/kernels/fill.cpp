@@ -10,6 +10,7 @@ void fill_table(Table& table) {
   fill_optim(table);
   fill_pointwise(table);
   fill_pointwise_machine(table);
+  fill_pool(table);
   fill_reduce(table);
   fill_rows(table);
   fill_scan(table);

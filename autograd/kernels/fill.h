@@ -16,6 +16,7 @@ void fill_gemv(Table& table);
 void fill_optim(Table& table);
 void fill_pointwise(Table& table);
 void fill_pointwise_machine(Table& table);
+void fill_pool(Table& table);
 void fill_reduce(Table& table);
 void fill_rows(Table& table);
 void fill_scan(Table& table);

@@ -114,6 +114,53 @@ struct AdamArguments {
   bool decoupled = false;
 };
 
+// ---- pooling and resampling ----
+
+/// An element of a pooling window along one axis.
+struct WindowTap {
+  Index offset = 0;         ///< of the element in `from`
+  std::int32_t number = 0;  ///< its place in the window; the sum of those along height and width is a byte, or wide
+};
+
+/// A term of a sum along one axis.
+struct WeightedTap {
+  Index offset = 0;  ///< of the element in `from`
+  double weight = 1;
+};
+
+/// What the positions of the result along one axis are made of: taps[first[i]] up to taps[first[i + 1]] for position i.
+template <class Tap>
+struct TapAxis {
+  Index positions = 1;
+  const Index* first = nullptr;
+  const Tap* taps = nullptr;
+};
+
+/// Images [batch, height, width, channels], for rows [begin, end) of the batch * height rows of the result. An element
+/// of it is made of the pairs of a tap along height and one along width, of its own channel.
+struct MaxPoolArguments {
+  TapAxis<WindowTap> height, width;
+  Index channels = 1;
+  Index from_image = 0;  ///< elements of one image of `from`
+  const void* from = nullptr;
+  void* to = nullptr;
+  void* index = nullptr;        ///< the numbers of the largest elements, as large as the smaller of `from` and `to`
+  bool has_wide_index = false;  ///< i32 instead of bytes; "none" is then -1 instead of 255
+  Index begin = 0, end = 0;
+};
+
+struct ResampleArguments {
+  TapAxis<WeightedTap> height, width;
+  Index channels = 1;
+  Index from_image = 0;
+  const void* from = nullptr;
+  void* to = nullptr;
+  bool is_weighted = false;                ///< else all weights are 1
+  const double* height_divisor = nullptr;  ///< of the sum, for every position of the result
+  const double* width_divisor = nullptr;
+  Index begin = 0, end = 0;
+};
+
 // ---- function types ----
 
 /// out[i] = primitive(a[i], b[i], c[i], d[i]) for i < n, of as many operands as the primitive has; the others are not
@@ -216,6 +263,20 @@ struct Table {
   /// Loss and gradient in one pass, for a scale that is known before: one exponential per element. `dx` may be `x`.
   void (*cross_entropy_fused[2])(const void* x, const std::int64_t* label, double scale, void* loss, void* dx, Index n,
                                  Index begin, Index end);
+
+  // ---- pooling and resampling ----
+
+  /// to = the largest element of each window of `from` and, if `index` is not null, index = the number of its taps.
+  /// NaN is larger than any number. Of equal elements the first counts, of several NaN the last. Without taps: -infinity
+  /// and "none".
+  void (*max_pool[2])(const MaxPoolArguments& arguments);
+  /// to = the element of each window whose number is that of `index`, which has the sizes of `to`; 0 for "none".
+  void (*max_pool_select[2])(const MaxPoolArguments& arguments);
+  /// The transpose of max_pool_select, with the taps of both axes transposed: to = the sum of the elements of `from`
+  /// whose number is that of `index`, which has the sizes of `from`.
+  void (*max_pool_scatter[2])(const MaxPoolArguments& arguments);
+  /// to = the weighted sum of the taps / (height_divisor * width_divisor), row by row of the window.
+  void (*resample[2])(const ResampleArguments& arguments);
 
   // ---- moving data ----
 

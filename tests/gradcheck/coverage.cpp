@@ -98,6 +98,10 @@ void count_kernel_calls() {
   count_pair<&Table::cross_entropy>(table, "cross_entropy");
   count_pair<&Table::cross_entropy_fused>(table, "cross_entropy_fused");
   count_pair<&Table::scatter_add_rows>(table, "scatter_add_rows");
+  count_pair<&Table::max_pool>(table, "max_pool");
+  count_pair<&Table::max_pool_select>(table, "max_pool_select");
+  count_pair<&Table::max_pool_scatter>(table, "max_pool_scatter");
+  count_pair<&Table::resample>(table, "resample");
   count<&Table::any>(table.any, "any");
   count<&Table::all>(table.all, "all");
   count_pair<&Table::machine>(table, "pointwise machine");

@@ -48,13 +48,13 @@ std::vector<Tensor> call_in_precision(const Model& model, const Tensor& input, D
   Tape tape{{.persistent = true}};
   if (floating) tape.watch(x);
   const Tensor y = copy(x);
-  results.push_back(stop_gradient(y));
+  results.push_back(y.clone());
   random::Generator generator(7);
   const Tensor seed = random::normal(y.shape(), {.dtype = f64, .generator = &generator}).to(f32).to(type);
   const Tensor loss = sum(y * seed);
-  if (floating) results.push_back(tape.gradient(loss, x));
+  if (floating) results.push_back(tape.gradient(loss, x).clone());
   if (!detail::collect_parameters(copy).empty()) {
-    for (const auto& [name, g] : tape.gradient(loss, copy)) results.push_back(g);
+    for (const auto& [name, g] : tape.gradient(loss, copy)) results.push_back(g.clone());
   }
   detail::walk_model(copy, [&](const detail::Path&, const Buffer& buffer) {
     if (buffer.defined()) results.push_back(buffer.value().clone());
@@ -76,5 +76,6 @@ WallRow check_layer(const LayerDescription& layer);
 std::vector<LayerDescription> all_layers();
 // layers_<family>.cpp:
 std::vector<LayerDescription> convolution_layers();
+std::vector<LayerDescription> pool_layers();
 
 }  // namespace tapegrad::tests
