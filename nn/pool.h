@@ -1,6 +1,6 @@
 #pragma once
-// Pooling layers. What each computes, its options and what it throws when called stand beside the function that it wraps,
-// in autograd/ops/pool.h. None has parameters.
+// Pooling layers. What each computes, its options and what it throws when called stand beside the function that it
+// wraps, in autograd/ops/pool.h. None has parameters.
 #include "autograd/ops/pool.h"
 #include "nn/layer.h"
 

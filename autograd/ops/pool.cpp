@@ -2,7 +2,6 @@
 
 #include <iterator>
 
-#include "autograd/create.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/resample.h"
 
@@ -10,6 +9,7 @@ namespace tapegrad {
 namespace {
 
 using detail::ImageSizes;
+using detail::PoolAxes;
 using detail::PoolAxis;
 
 // ---- the largest elements ----
@@ -150,98 +150,11 @@ struct MeanAxis {
 
 using AvgPool = detail::Resample<MeanAxis>;
 
-// ---- arguments ----
-
-constexpr std::int64_t largest_size = std::int64_t{1} << 31;
-
-std::string text_of(Size2d size) {
-  if (size.height == size.width) return std::to_string(size.height);
-  return "{" + std::to_string(size.height) + ", " + std::to_string(size.width) + "}";
-}
-
-const char* layout_of(int axes) {
-  return axes == 4 ? "images [batch, height, width, channels]" : "sequences [batch, time, channels]";
-}
-
-// The tensor of the argument, which has that many axes.
-const Tensor& checked_input(const char* name, const Arg& x, int axes) {
-  const Tensor& from = detail::defined(name, x);
-  if (from.ndim() != axes) {
-    detail::fail_op(name, "x is " + describe(from) + ", not " + layout_of(axes), x.at(),
-                    from.ndim() == axes - 1 ? "a single one is a batch of 1: unsqueeze(x, 0)" : "");
-  }
-  if (!is_floating(from.dtype())) {
-    detail::fail_op(name, describe(from) + " holds integers", x.at(), "convert it with to(f32)");
-  }
-  return from;
-}
-
-[[noreturn]] void fail_axis(const char* name, const std::string& what, const char* axis, const Tensor& x,
-                            SourceLocation at) {
-  detail::fail_op(name, what + " the " + axis + " of x, " + describe(x), at,
-                  std::string("the layout is that of ") + layout_of(x.ndim()) + "; if x has its channels first, " +
-                      (x.ndim() == 4 ? "permute(x, {0, 2, 3, 1})" : "transpose(x, 1, 2)"));
-}
-
-// PyTorch's rule for the number of windows.
-PoolAxis sliding_axis(std::int64_t in, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
-                      std::int64_t dilation, bool ceil_mode) {
-  PoolAxis axis{in, 0, kernel, stride, padding, dilation};
-  const std::int64_t behind_first = in + 2 * padding - dilation * (kernel - 1) - 1 + (ceil_mode ? stride - 1 : 0);
-  if (behind_first < 0) return axis;
-  axis.out = behind_first / stride + 1;
-  if (ceil_mode && (axis.out - 1) * stride >= in + padding) --axis.out;
-  return axis;
-}
-
-PoolAxis adaptive_axis(std::int64_t in, std::int64_t out) {
-  PoolAxis axis{in, out};
-  axis.is_adaptive = true;
-  for (std::int64_t i = 0; i < out; ++i) axis.kernel = std::max(axis.kernel, axis.size(i));
-  return axis;
-}
-
-struct PoolAxes {
-  PoolAxis height, width;  // of sequences: the time, and one element
-};
-
-template <class MakeAxis>
-PoolAxes axes_of(const Tensor& x, MakeAxis&& make) {
-  const bool is_image = x.ndim() == 4;
-  return {make(x.shape()[1], 0, is_image ? "height" : "time"), is_image ? make(x.shape()[2], 1, "width") : PoolAxis{}};
-}
-
-PoolAxes sliding_axes(const char* name, const Tensor& x, Size2d kernel, const MaxPool2dOptions& o, SourceLocation at) {
-  detail::check_pool_options(name, kernel, o, at);
-  const Size2d stride = o.stride.is_given() ? o.stride : kernel;
-  return axes_of(x, [&](std::int64_t n, int k, const char* axis_name) {
-    const auto of = [&](Size2d size) { return k == 0 ? size.height : size.width; };
-    const std::int64_t span = of(o.dilation) * (of(kernel) - 1) + 1;
-    if (n < 1) fail_axis(name, "there is nothing along", axis_name, x, at);
-    const PoolAxis axis = sliding_axis(n, of(kernel), of(stride), of(o.padding), of(o.dilation), o.ceil_mode);
-    if (axis.out < 1) {
-      fail_axis(name,
-                "windows over " + std::to_string(span) + " elements are larger than the " +
-                    std::to_string(n + 2 * of(o.padding)) + (of(o.padding) ? ", with padding, along" : " along"),
-                axis_name, x, at);
-    }
-    return axis;
-  });
-}
-
-PoolAxes adaptive_axes(const char* name, const Tensor& x, Size2d output_size, SourceLocation at) {
-  detail::check_output_size(name, output_size, at);
-  return axes_of(x, [&](std::int64_t n, int k, const char* axis_name) {
-    if (n < 1) fail_axis(name, "there is nothing along", axis_name, x, at);
-    return adaptive_axis(n, k == 0 ? output_size.height : output_size.width);
-  });
-}
-
 // ---- the ops on their axes ----
 
 Tensor max_over(const char* name, const Arg& x, const PoolAxes& axes) {
   MaxPoolAttributes a{axes.height, axes.width};
-  if (a.taps() > largest_size - 1) {
+  if (a.taps() > detail::largest_pool_size - 1) {
     detail::fail_op(name, "windows of " + std::to_string(a.taps()) + " elements are too large", x.at());
   }
   return apply<MaxPool>(std::move(a), x);
@@ -252,22 +165,23 @@ Tensor mean_over(const Arg& x, const PoolAxes& axes, bool count_include_pad) {
 }
 
 Tensor slide_max(const char* name, const Arg& x, int axes, Size2d kernel_size, const MaxPool2dOptions& options) {
-  const Tensor& from = checked_input(name, x, axes);
-  return max_over(name, x, sliding_axes(name, from, kernel_size, options, x.at()));
+  const Tensor& from = detail::checked_pool_input(name, x, axes);
+  return max_over(name, x, detail::sliding_axes(name, from, kernel_size, options, x.at()));
 }
 
 Tensor slide_mean(const char* name, const Arg& x, int axes, Size2d kernel_size, const AvgPool2dOptions& o) {
-  const Tensor& from = checked_input(name, x, axes);
+  const Tensor& from = detail::checked_pool_input(name, x, axes);
   const MaxPool2dOptions windows{o.stride, o.padding, 1, o.ceil_mode};
-  return mean_over(x, sliding_axes(name, from, kernel_size, windows, x.at()), o.count_include_pad);
+  return mean_over(x, detail::sliding_axes(name, from, kernel_size, windows, x.at()), o.count_include_pad);
 }
 
 Tensor adapt_max(const char* name, const Arg& x, int axes, Size2d output_size) {
-  return max_over(name, x, adaptive_axes(name, checked_input(name, x, axes), output_size, x.at()));
+  return max_over(name, x, detail::adaptive_axes(name, detail::checked_pool_input(name, x, axes), output_size, x.at()));
 }
 
 Tensor adapt_mean(const char* name, const Arg& x, int axes, Size2d output_size) {
-  return mean_over(x, adaptive_axes(name, checked_input(name, x, axes), output_size, x.at()), false);
+  return mean_over(x, detail::adaptive_axes(name, detail::checked_pool_input(name, x, axes), output_size, x.at()),
+                   false);
 }
 
 Size2d both(const std::optional<std::int64_t>& stride) { return stride ? Size2d(*stride) : Size2d(); }
@@ -275,8 +189,8 @@ Size2d both(const std::optional<std::int64_t>& stride) { return stride ? Size2d(
 // All axes between the first and the last one.
 ReduceOptions inner_axes(const char* name, const Arg& x) {
   const Tensor& from = detail::defined(name, x);
-  const Tensor& image = checked_input(name, x, from.ndim() == 3 ? 3 : 4);
-  adaptive_axes(name, image, 1, x.at());
+  const Tensor& image = detail::checked_pool_input(name, x, from.ndim() == 3 ? 3 : 4);
+  detail::adaptive_axes(name, image, 1, x.at());
   return {.axis = image.ndim() == 4 ? Axes{1, 2} : Axes{1}};
 }
 
@@ -307,43 +221,15 @@ Tensor adaptive_avg_pool2d(Arg x, Size2d output_size) { return adapt_mean("adapt
 Tensor global_max_pool(Arg x) { return max(x, inner_axes("global_max_pool", x)); }
 Tensor global_avg_pool(Arg x) { return mean(x, inner_axes("global_avg_pool", x)); }
 
-namespace detail {
-
-void check_pool_options(const char* name, Size2d kernel_size, const MaxPool2dOptions& o, SourceLocation at) {
-  const auto check = [&](const char* what, Size2d size, std::int64_t least) {
-    const std::int64_t low = std::min(size.height, size.width);
-    const std::int64_t high = std::max(size.height, size.width);
-    if (low < least) fail_op(name, std::string(what) + " " + text_of(size) + " is below " + std::to_string(least), at);
-    if (high > largest_size) fail_op(name, std::string(what) + " " + text_of(size) + " is too large", at);
-  };
-  check("kernel_size", kernel_size, 1);
-  if (o.stride.is_given()) check("stride", o.stride, 1);
-  check("padding", o.padding, 0);
-  check("dilation", o.dilation, 1);
-  if (o.padding.height > kernel_size.height / 2 || o.padding.width > kernel_size.width / 2) {
-    fail_op(name, "padding " + text_of(o.padding) + " is more than half of kernel_size " + text_of(kernel_size), at,
-            "more can be added by pad()");
-  }
-}
-
-void check_output_size(const char* name, Size2d size, SourceLocation at) {
-  if (std::min(size.height, size.width) < 1) fail_op(name, "output_size " + text_of(size) + " is below 1", at);
-  if (std::max(size.height, size.width) > largest_size) {
-    fail_op(name, "output_size " + text_of(size) + " is too large", at);
-  }
-}
-
-}  // namespace detail
-
 // ---- samples ----
 
 namespace {
 
 PoolAxes sliding(const Tensor& x, Size2d kernel_size, const MaxPool2dOptions& options) {
-  return sliding_axes("sample", x, kernel_size, options, SourceLocation::current());
+  return detail::sliding_axes("sample", x, kernel_size, options, SourceLocation::current());
 }
 PoolAxes adaptive(const Tensor& x, Size2d output_size) {
-  return adaptive_axes("sample", x, output_size, SourceLocation::current());
+  return detail::adaptive_axes("sample", x, output_size, SourceLocation::current());
 }
 
 struct PoolSample {
@@ -363,8 +249,8 @@ Tensor distant_values(const Shape& shape) {
   return x;
 }
 
-// Windows side by side, overlapping, with gaps and dilated; padding; sequences; adaptive ones, also to more elements than
-// there are; blocks of channels and their tails; enough for several threads; a kernel of more than 255 elements.
+// Windows side by side, overlapping, with gaps and dilated; padding; sequences; adaptive ones, also to more elements
+// than there are; blocks of channels and their tails; enough for several threads; a kernel of more than 255 elements.
 std::vector<PoolSample> pool_samples(bool dilated) {
   const Tensor x = detail::sample_values({2, 5, 7, 3});
   const Tensor sequence = detail::sample_values({2, 9, 3});

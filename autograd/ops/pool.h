@@ -2,8 +2,8 @@
 // Pooling: what lies under a window that slides over sequences [batch, time, channels] or images [batch, height, width,
 // channels] becomes one element, channel by channel. Names, options, defaults and the rules for sizes are PyTorch's.
 //
-// All of them are differentiable, to any order. They throw for tensors of another rank, for integers, for sizes below 1,
-// for a padding of more than half the kernel, and for a kernel that is larger than the padded input.
+// All of them are differentiable, to any order. They throw for tensors of another rank, for integers, for sizes below
+// 1, for a padding of more than half the kernel, and for a kernel that is larger than the padded input.
 #include <optional>
 #include <vector>
 
@@ -60,8 +60,8 @@ Tensor avg_pool2d(Arg x, Size2d kernel_size, const AvgPool2dOptions& options = {
 
 // ---- windows that follow from the size of the result ----
 //
-// Position i of m has the elements from floor(i n / m) up to ceil((i + 1) n / m) of an axis of n elements; these windows
-// may share elements.
+// Position i of m has the elements from floor(i n / m) up to ceil((i + 1) n / m) of an axis of n elements; these
+// windows may share elements.
 
 Tensor adaptive_max_pool1d(Arg x, std::int64_t output_size);
 Tensor adaptive_max_pool2d(Arg x, Size2d output_size);

@@ -13,7 +13,8 @@ enum class UpsampleMode : std::uint8_t {
   bilinear  ///< between the four nearest pixels of an image
 };
 
-/// PyTorch's names and defaults. Either `size` or `scale_factor` is needed: one number for both axes, or {height, width}.
+/// PyTorch's names and defaults. Either `size` or `scale_factor` is needed: one number for both axes, or {height,
+/// width}.
 struct UpsampleOptions {
   Size2d size = {};
   HeightWidth<double> scale_factor = {};
@@ -21,12 +22,12 @@ struct UpsampleOptions {
   bool align_corners = false;  ///< of linear and bilinear
 };
 
-/// Sequences [batch, time, channels] or images [batch, height, width, channels] of another size, channel by channel; also
-/// a smaller one. An axis of n elements gets m = size or floor(n scale_factor). Its position i takes the element or, by
+/// Sequences [batch, time, channels] or images [batch, height, width, channels] of another size, channel by channel;
+/// also a smaller one. An axis of n elements gets m = size or floor(n scale_factor). Its position i takes the element or, by
 /// linear interpolation, the place between two elements
 ///
 ///     floor(i / s)                        nearest, with s = m / n or, where it was given, scale_factor
-///     max((i + 1/2) / s - 1/2, 0)         linear and bilinear: pixels are squares, their values are those of the centres
+///     max((i + 1/2) / s - 1/2, 0)         linear and bilinear: a pixel's value is that of its centre
 ///     i (n - 1) / (m - 1)                 ... with align_corners: the first and the last element keep their places
 ///
 /// at most n - 1 (PyTorch's interpolate). Differentiable to any order: it is linear, and its gradient is its transpose.

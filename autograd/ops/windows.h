@@ -5,11 +5,12 @@
 
 #include "autograd/kernels/table.h"
 #include "autograd/ops/elements.h"
+#include "autograd/ops/pool.h"
 
 namespace tapegrad::detail {
 
-/// The windows of pooling along one axis: that of position i of the result is the elements first(i) + k * dilation of x,
-/// k < size(i), as far as they lie in x. Adaptive ones are from floor(i in / out) up to ceil((i + 1) in / out).
+/// The windows of pooling along one axis: that of position i of the result is the elements first(i) + k * dilation of
+/// x, k < size(i), as far as they lie in x. Adaptive ones are from floor(i in / out) up to ceil((i + 1) in / out).
 struct PoolAxis {
   std::int64_t in = 1, out = 1;
   std::int64_t kernel = 1;  // the largest size
@@ -30,6 +31,21 @@ struct PoolAxis {
     }
   }
 };
+
+struct PoolAxes {
+  PoolAxis height, width;  // of sequences: the time, and one element
+};
+
+/// What sizes may be at most, so that products of two do not overflow.
+inline constexpr std::int64_t largest_pool_size = std::int64_t{1} << 31;
+
+/// The tensor of the argument of the op `name`. Throws unless it is floating and has that many axes.
+const Tensor& checked_pool_input(const char* name, const Arg& x, int axes);
+
+/// The windows over x. They throw for options that do not fit it, sequences or images.
+PoolAxes sliding_axes(const char* name, const Tensor& x, Size2d kernel, const MaxPool2dOptions& options,
+                      SourceLocation at);
+PoolAxes adaptive_axes(const char* name, const Tensor& x, Size2d output_size, SourceLocation at);
 
 /// The taps of every position along an axis, in the memory that kernels read.
 template <class Tap>

@@ -1,11 +1,12 @@
-// Pooling against plain loops over its definition: values and gradients for many options, ties, NaN, sizes, and what bad
-// input says.
+// Pooling against plain loops over its definition: values and gradients for many options, ties, NaN, sizes, and what
+// bad input says.
 #include "autograd/ops/pool.h"
 
 #include <limits>
 
 #include "autograd/gradcheck.h"
 #include "autograd/jvp.h"
+#include "autograd/ops/conv.h"
 #include "tests/autograd/op_support.h"
 
 using namespace op_test;
@@ -346,6 +347,13 @@ TEST_CASE("derivatives of pooling, to the third order") {
   CHECK(gradcheck(slope, x, {.second_order = true}));
   CHECK(gradcheck([](Arg in) { return avg_pool2d(in * in * in, 3, {.stride = 2, .padding = 1, .ceil_mode = true}); }, x,
                   {.second_order = true}));
+}
+
+TEST_CASE("second order through convolution and pooling", "[tape]") {
+  const Tensor images = irregular({2, 7, 6, 2});
+  const Tensor weight = irregular({3, 3, 3, 2}, 2);
+  const auto f = [](Arg x, Arg w) { return avg_pool2d(max_pool2d(tanh(conv2d(x, w, {.padding = 1})), 2), 2); };
+  CHECK(gradcheck(f, {images, weight}, {.second_order = true}));
 }
 
 TEST_CASE("pooling says which size is wrong") {
