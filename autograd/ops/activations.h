@@ -57,6 +57,8 @@ inline Tensor relu(Arg x) { return detail::apply_formula<formulas::Relu>(x); }
 inline Tensor leaky_relu(Arg x, double negative_slope = 0.01) {
   return detail::apply_formula<formulas::LeakyRelu>(x, negative_slope);
 }
+/// x for x > 0, else weight x, where the weight is a tensor that is learned (He et al., 2015)
+inline Tensor prelu(Arg x, Arg weight) { return detail::apply_formula<formulas::LeakyRelu>(x, weight); }
 /// x / 6 + 1/2 between -3 and 3, 0 below and 1 above (Courbariaux et al., 2015); the gradient at -3 and 3 is 0
 inline Tensor hardsigmoid(Arg x) { return detail::apply_formula<formulas::HardSigmoid>(x); }
 /// x hardsigmoid(x) (Howard et al., 2019)

@@ -77,5 +77,6 @@ std::vector<LayerDescription> all_layers();
 // layers_<family>.cpp:
 std::vector<LayerDescription> convolution_layers();
 std::vector<LayerDescription> pool_layers();
+std::vector<LayerDescription> small_layers();
 
 }  // namespace tapegrad::tests
