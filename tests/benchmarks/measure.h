@@ -42,5 +42,6 @@ std::vector<Workload> tape_workloads();
 std::vector<Workload> operation_workloads();
 std::vector<Workload> optimizer_workloads();
 std::vector<Workload> network_workloads();
+std::vector<Workload> pool_workloads();
 
 }  // namespace bench
