@@ -82,10 +82,10 @@ TEST_CASE("the transposed layers are conv_transpose with their weight and bias")
   Tape tape;
   tape.watch(image);
   CHECK(array_equal(tape.gradient(sum(down(image) * x), image), back(x)));
-  const nn::ConvTranspose1d up1{4, 6, 2, {.stride = 2, .bias = false}};
+  const nn::ConvTranspose1d up1{4, 6, 2, {.stride = 2}};
   const Tensor sequence = random::normal({2, 5, 4});
   CHECK(up1.weight.shape() == Shape{4, 2, 6});
-  CHECK(array_equal(up1(sequence), conv_transpose1d(sequence, up1.weight, {.stride = 2})));
+  CHECK(array_equal(up1(sequence), conv_transpose1d(sequence, up1.weight, *up1.bias, {.stride = 2})));
 }
 
 TEST_CASE("other paddings than zeros") {
