@@ -79,24 +79,23 @@ void check_axes(const Inputs& in, bool is_sequence, bool transposed) {
   const Tensor& x = in[0];
   const Tensor& weight = in[1];
   const int axes = is_sequence ? 3 : 4;
-  const std::string count = " must have " + std::to_string(axes) + " axes, it is ";
+  const auto fail = [&](const std::string& name, const Tensor& t, const std::string& hint) {
+    in.fail(name + " must have " + std::to_string(axes) + " axes, it is " + describe(t), hint);
+  };
   if (x.ndim() != axes) {
-    std::string hint;
-    if (x.ndim() == axes - 1)
-      hint = std::string("one ") + (is_sequence ? "sequence" : "image") + " becomes a batch with unsqueeze(x, 0)";
-    in.fail(std::string("x ") + x_layout(is_sequence) + count + describe(x), hint);
+    const std::string one = is_sequence ? "one sequence" : "one image";
+    fail(std::string("x ") + x_layout(is_sequence), x,
+         x.ndim() == axes - 1 ? one + " becomes a batch with unsqueeze(x, 0)" : "");
   }
-  if (weight.ndim() != axes) {
-    in.fail("the weight " + weight_layout(is_sequence, transposed) + count + describe(weight));
-  }
+  if (weight.ndim() != axes) fail("the weight " + weight_layout(is_sequence, transposed), weight, "");
   for (const Tensor* t : {&x, &weight}) {
     for (const std::int64_t size : t->shape()) {
       if (size > largest_size) in.fail(describe(*t) + " is too large");
     }
   }
   for (int k = 1; k < axes - 1; ++k) {
-    if (weight.shape(k) == 0)
-      in.fail("the kernel is empty: the weight " + weight_layout(is_sequence, transposed) + " is " + describe(weight));
+    if (weight.shape(k) > 0) continue;
+    in.fail("the kernel is empty: the weight " + weight_layout(is_sequence, transposed) + " is " + describe(weight));
   }
 }
 

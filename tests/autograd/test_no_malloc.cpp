@@ -15,6 +15,8 @@
 #include "autograd/random.h"
 #include "autograd/thread_pool.h"
 #include "nn/batches.h"
+#include "nn/conv.h"
+#include "nn/conv_transpose.h"
 #include "nn/dense.h"
 #include "optim/adam.h"
 #include "optim/clip.h"
@@ -238,6 +240,31 @@ TEST_CASE("no heap allocation from the third step on: two threads", "[tape][mall
   const std::vector<long> counts = large_steps(2, 128);
   REQUIRE(counts.size() > 40);
   CHECK(counts == std::vector<long>(counts.size(), 0));
+}
+
+TEST_CASE("no heap allocation from the third step on: convolutions", "[malloc]") {
+  struct ConvolutionNet {
+    nn::Conv2d first{3, 8, 3, {.stride = 2, .padding = 1}};
+    nn::Conv2d depthwise{8, 8, {3, 1}, {.padding = "same", .groups = 8, .bias = false}};
+    nn::ConvTranspose2d up{8, 4, 4, {.stride = 2, .padding = 1}};
+    nn::Conv1d along{4, 3, 5, {.padding = 2, .dilation = 1}};
+    Tensor operator()(Arg x) const {
+      const Tensor y = up(relu(depthwise(relu(first(x)))));
+      return along(reshape(y, {y.shape(0), -1, 4}));
+    }
+  };
+  ConvolutionNet net;
+  optim::SGD sgd{net, {.lr = 1e-3}};
+  const Tensor images = random::normal({4, 16, 12, 3});
+  std::vector<long> counts;
+  counts.reserve(100);
+  for (int step = 0; step < 12; ++step) {
+    counts.push_back(allocations_of([&] {
+      Tape tape;
+      sgd.step(tape.gradient(mean(square(net(images))), net));
+    }));
+  }
+  CHECK(std::vector<long>(counts.begin() + 2, counts.end()) == std::vector<long>(10, 0));
 }
 
 TEST_CASE("no heap allocation from the third step on: a gradient penalty by a nested tape", "[tape][malloc]") {
