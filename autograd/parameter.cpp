@@ -92,20 +92,20 @@ const std::string& Parameter::name() const {
 
 Buffer::~Buffer() { detail::BufferJournal::forget(*this); }
 
-void Buffer::assign(const Tensor& values, SourceLocation at) const {
-  if (busy_.exchange(true, std::memory_order_acquire)) {
-    fail("Buffer::assign: two threads update the running statistics of one model", at, "copy the model per thread");
-  }
-  struct Done {
-    std::atomic<bool>& busy;
-    ~Done() { busy.store(false, std::memory_order_release); }
-  } done{busy_};
-  detail::BufferJournal::note(*this);
-  if (defined()) {
-    detail::overwrite(value_, values, "Buffer::assign", at);
+Buffer::Writer::Writer(const Buffer& buffer, SourceLocation at) : buffer_(buffer) {
+  if (!buffer.busy_.exchange(true, std::memory_order_acquire)) return;
+  fail("Buffer::assign: two threads update the running statistics of one model", at, "copy the model per thread");
+}
+
+void Buffer::Writer::assign(const Tensor& values, SourceLocation at) const {
+  detail::BufferJournal::note(buffer_);
+  if (buffer_.defined()) {
+    detail::overwrite(buffer_.value_, values, "Buffer::assign", at);
   } else {
-    value_ = values.clone();
+    buffer_.value_ = values.clone();
   }
 }
+
+void Buffer::assign(const Tensor& values, SourceLocation at) const { Writer(*this, at).assign(values, at); }
 
 }  // namespace tapegrad

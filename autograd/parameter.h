@@ -65,6 +65,21 @@ class Buffer {
 
   /// Writes new values of the same shape and dtype. Throws when another thread does the same at this moment.
   void assign(const Tensor& values, SourceLocation at = SourceLocation::current()) const;
+
+  /// The right to write, for as long as it lives: what new values are computed from is then not written by another
+  /// thread. Throws when another thread has it; until it ends, write through it only.
+  class Writer {
+   public:
+    explicit Writer(const Buffer& buffer, SourceLocation at = SourceLocation::current());
+    ~Writer() { buffer_.busy_.store(false, std::memory_order_release); }
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+    void assign(const Tensor& values, SourceLocation at = SourceLocation::current()) const;
+
+   private:
+    const Buffer& buffer_;
+  };
+
   /// Puts another tensor in its place and returns the old one.
   Tensor exchange(Tensor other) const { return std::exchange(value_, std::move(other)); }
 
