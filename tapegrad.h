@@ -15,6 +15,7 @@
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/matmul.h"
+#include "autograd/ops/normalization.h"
 #include "autograd/ops/pad.h"
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/pool.h"

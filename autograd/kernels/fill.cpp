@@ -7,6 +7,7 @@ void fill_table(Table& table) {
   fill_fold(table);
   fill_gemm(table);
   fill_gemv(table);
+  fill_normalization(table);
   fill_optim(table);
   fill_pointwise(table);
   fill_pointwise_machine(table);

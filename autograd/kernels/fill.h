@@ -13,6 +13,7 @@ void fill_copy(Table& table);
 void fill_fold(Table& table);
 void fill_gemm(Table& table);
 void fill_gemv(Table& table);
+void fill_normalization(Table& table);
 void fill_optim(Table& table);
 void fill_pointwise(Table& table);
 void fill_pointwise_machine(Table& table);

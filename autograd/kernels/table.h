@@ -161,6 +161,50 @@ struct ResampleArguments {
   Index begin = 0, end = 0;
 };
 
+/// Rows [begin, end) of [rows, n], n > 0: y = (x - mean) / sqrt(variance + epsilon) * weight + bias, of which mean and
+/// variance are those of the row. Not centred (RMS norm): the mean counts as 0, the variance is the mean of the squares.
+struct NormalizeRowsArguments {
+  Index n = 0;
+  const void* x = nullptr;
+  const void* weight = nullptr;  ///< [n]
+  const void* bias = nullptr;    ///< [n]
+  void* y = nullptr;
+  double* statistics = nullptr;  ///< [rows, 2], written: mean and variance
+  double epsilon = 0;
+  bool centred = true;
+  Index begin = 0, end = 0;
+};
+
+/// ... and from the gradient g of y: with the normalised row h = (x - mean) / sqrt(variance + epsilon) and u = g weight,
+///   dx = (u - mean(u) - h mean(u h)) / sqrt(variance + epsilon)      (not centred: without mean(u))
+///   weight_sum = sum of g h, bias_sum = sum of g, over the rows [begin, end)
+struct NormalizeRowsBackwardArguments {
+  Index n = 0;
+  const void* x = nullptr;
+  const void* g = nullptr;
+  const void* weight = nullptr;
+  const double* statistics = nullptr;
+  double epsilon = 0;
+  bool centred = true;
+  void* dx = nullptr;            ///< or null
+  double* weight_sum = nullptr;  ///< [n], or null: neither of the sums
+  double* bias_sum = nullptr;    ///< [n]
+  void* workspace = nullptr;     ///< 2 n elements, for the sums
+  Index begin = 0, end = 0;
+};
+
+/// out = g g_scale + (x - centre) x_scale + shift, over [rows, columns]; the coefficients are [columns].
+struct ColumnAffineOfTwoArguments {
+  Index rows = 0, columns = 0;
+  const void* x = nullptr;
+  const void* g = nullptr;
+  const void* centre = nullptr;
+  const void* x_scale = nullptr;
+  const void* g_scale = nullptr;
+  const void* shift = nullptr;
+  void* out = nullptr;
+};
+
 // ---- function types ----
 
 /// out[i] = primitive(a[i], b[i], c[i], d[i]) for i < n, of as many operands as the primitive has; the others are not
@@ -277,6 +321,19 @@ struct Table {
   void (*max_pool_scatter[2])(const MaxPoolArguments& arguments);
   /// to = the weighted sum of the taps / (height_divisor * width_divisor), row by row of the window.
   void (*resample[2])(const ResampleArguments& arguments);
+  // ---- normalization ----
+
+  void (*normalize_rows[2])(const NormalizeRowsArguments& arguments);
+  void (*normalize_rows_backward[2])(const NormalizeRowsBackwardArguments& arguments);
+  /// Of every column of [rows, columns], in double: the mean, and the sum of the squared differences from it. rows > 0.
+  void (*column_moments[2])(const void* x, Index rows, Index columns, double* mean, double* squares);
+  /// ... the sum of g, and that of g (x - centre), with centre [columns].
+  void (*column_dots[2])(const void* x, const void* g, const void* centre, Index rows, Index columns, double* sum,
+                         double* dot);
+  /// y = (x - centre) scale + shift, over [rows, columns]; the coefficients are [columns].
+  void (*column_affine[2])(const void* x, const void* centre, const void* scale, const void* shift, void* y, Index rows,
+                           Index columns);
+  void (*column_affine_of_two[2])(const ColumnAffineOfTwoArguments& arguments);
 
   // ---- moving data ----
 

@@ -11,6 +11,7 @@
 #include "autograd/ops/linalg.h"
 #include "autograd/ops/losses.h"
 #include "autograd/ops/matmul.h"
+#include "autograd/ops/normalization.h"
 #include "autograd/ops/pad.h"
 #include "autograd/ops/pool.h"
 #include "autograd/ops/reduce.h"
@@ -26,7 +27,7 @@ std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
   for (const auto family : {&formula_ops, &reduce_ops, &scan_ops, &shape_ops, &arrange_ops, &pad_ops, &diagonal_ops,
                             &matmul_ops, &einsum_ops, &convolution_ops, &pool_ops, &upsample_ops, &linalg_ops,
-                            &index_ops, &sort_ops, &softmax_ops, &cross_entropy_ops, &loss_ops}) {
+                            &index_ops, &sort_ops, &softmax_ops, &normalization_ops, &cross_entropy_ops, &loss_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));
   }

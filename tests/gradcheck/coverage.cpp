@@ -97,6 +97,12 @@ void count_kernel_calls() {
   count_pair<&Table::log_softmax_backward>(table, "log_softmax_backward");
   count_pair<&Table::cross_entropy>(table, "cross_entropy");
   count_pair<&Table::cross_entropy_fused>(table, "cross_entropy_fused");
+  count_pair<&Table::normalize_rows>(table, "normalize_rows");
+  count_pair<&Table::normalize_rows_backward>(table, "normalize_rows_backward");
+  count_pair<&Table::column_moments>(table, "column_moments");
+  count_pair<&Table::column_dots>(table, "column_dots");
+  count_pair<&Table::column_affine>(table, "column_affine");
+  count_pair<&Table::column_affine_of_two>(table, "column_affine_of_two");
   count_pair<&Table::scatter_add_rows>(table, "scatter_add_rows");
   count_pair<&Table::max_pool>(table, "max_pool");
   count_pair<&Table::max_pool_select>(table, "max_pool_select");
