@@ -76,6 +76,7 @@ WallRow check_layer(const LayerDescription& layer);
 std::vector<LayerDescription> all_layers();
 // layers_<family>.cpp:
 std::vector<LayerDescription> convolution_layers();
+std::vector<LayerDescription> norm_layers();
 std::vector<LayerDescription> pool_layers();
 std::vector<LayerDescription> small_layers();
 
