@@ -85,7 +85,7 @@ int main(int count, char** arguments) {
   tapegrad::set_num_threads(options.threads);
   bool any = false;
   for (const auto& family : {bench::tape_workloads(), bench::operation_workloads(), bench::pool_workloads(),
-                             bench::optimizer_workloads(), bench::network_workloads()}) {
+                             bench::norm_workloads(), bench::optimizer_workloads(), bench::network_workloads()}) {
     for (const bench::Workload& workload : family) {
       if (!is_selected(workload.name, options.only)) continue;
       any = true;
