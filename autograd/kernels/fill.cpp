@@ -3,6 +3,8 @@
 namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
 
 void fill_table(Table& table) {
+  fill_convolution(table);
+  fill_convolution_depthwise(table);
   fill_copy(table);
   fill_fold(table);
   fill_gemm(table);

@@ -9,6 +9,8 @@ namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
 /// Fills all of it: what dispatch.cpp calls.
 void fill_table(Table& table);
 
+void fill_convolution(Table& table);
+void fill_convolution_depthwise(Table& table);
 void fill_copy(Table& table);
 void fill_fold(Table& table);
 void fill_gemm(Table& table);

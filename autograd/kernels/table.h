@@ -82,6 +82,64 @@ struct ScanArguments {
   bool reverse = false;  ///< from the last element to the first
 };
 
+/// Sums over windows of images whose channels come last, each one chain of multiply-adds:
+///   y[n, i, j, o] = start[o] + sum over t < runs and k < run_length of
+///                   x[n * x_image_stride + i * x_row_stride + j * x_pixel_stride + run_offset[t] + k] weight[t, k, o]
+/// `weight` is packed in panels of convolution_columns outputs, the last one filled up with zeros. A panel has one row
+/// for `start` and one for each (t, k).
+struct WindowSumArguments {
+  Index images = 0, rows = 0, columns = 0, channels = 0;  ///< of y
+  const void* x = nullptr;
+  Index x_image_stride = 0, x_row_stride = 0, x_pixel_stride = 0;
+  Index runs = 0;
+  const Index* run_offset = nullptr;
+  Index run_length = 0;
+  const void* weight = nullptr;
+  void* y = nullptr;
+  Index y_image_stride = 0, y_row_stride = 0, y_pixel_stride = 0;
+};
+
+/// The gradient of such sums in the weights, added to what is there:
+///   dweight[t, k, o] += sum over i < rows and j < columns of
+///                       x[row_offset[i] + j * x_pixel_stride + run_offset[t] + k] g[i, j, o]
+/// `dweight` is packed in panels of convolution_columns outputs, without the row for `start`. g is [rows, columns] pixels
+/// of g_pixel_stride elements.
+struct WindowGradientArguments {
+  Index rows = 0, columns = 0, channels = 0;  ///< of g
+  const void* x = nullptr;
+  const Index* row_offset = nullptr;
+  Index x_pixel_stride = 0;
+  Index runs = 0;
+  const Index* run_offset = nullptr;
+  Index run_length = 0;
+  const void* g = nullptr;
+  Index g_pixel_stride = 0;
+  void* dweight = nullptr;
+  void* workspace = nullptr;  ///< window_gradient_workspace_bytes; not shared between threads
+};
+
+/// Positions along one axis of an image: number i under tap k reads i * step + offset + k * tap_step.
+struct DepthwiseAxis {
+  Index size = 0;  ///< of x; what lies outside is zero
+  Index step = 1, offset = 0;
+  Index taps = 0, tap_step = 1;  ///< tap_step > 0
+};
+
+/// A convolution of every channel by itself. x is one contiguous image [down.size, across.size, channels]:
+///   y[i, j, c] = bias[c] + sum over taps a, b of x[i under a, j under b, c] weight[a, b, c]
+/// for rows i in [begin, end). The gradient in the weight adds, for these rows, to
+///   weight[a, b, c] += sum over i, j of x[i under a, j under b, c] y[i, j, c].
+struct DepthwiseArguments {
+  DepthwiseAxis down, across;
+  Index columns = 0, channels = 0;
+  Index begin = 0, end = 0;
+  const void* x = nullptr;
+  void* weight = nullptr;      ///< contiguous; written by the gradient only
+  const void* bias = nullptr;  ///< or null; not read by the gradient
+  void* y = nullptr;           ///< written by the sum only
+  Index y_row_stride = 0, y_pixel_stride = 0;
+};
+
 /// One step of stochastic gradient descent, PyTorch's formulas:
 ///   g = gradient + weight_decay * parameter
 ///   velocity = first_step ? g : momentum * velocity + (1 - dampening) * g     (when momentum != 0)
@@ -289,6 +347,17 @@ struct Table {
   Index gemm_tile_columns[2];
   /// An element's bits depend on k and on which stride is 1, not on the rows.
   void (*gemv[2])(const GemvArguments& arguments);
+
+  // ---- convolution ----
+
+  /// An element's bits depend on its window and the weights, not on the other sizes.
+  void (*window_sums[2])(const WindowSumArguments& arguments);
+  /// In blocks of pixels that depend on rows and columns; each block is one chain, and is then added.
+  void (*window_gradient[2])(const WindowGradientArguments& arguments);
+  std::size_t window_gradient_workspace_bytes[2];
+  Index convolution_columns[2];
+  void (*depthwise_sums[2])(const DepthwiseArguments& arguments);
+  void (*depthwise_gradient[2])(const DepthwiseArguments& arguments);
 
   // ---- softmax over the last axis of [rows, n]; n > 0 ----
 

@@ -1,86 +1,113 @@
 #include "autograd/ops/convolution_run.h"
 
-#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "autograd/ops/convolution_windows.h"
+#include "autograd/ops/matrix_product.h"
 
 namespace tapegrad::detail {
 namespace {
 
-// Calls f(offset of a pixel of x, of one of y, of a tap) for all that meet.
-template <class F>
-void for_meetings(const ConvolutionSizes& z, F&& f) {
-  for (std::int64_t n = 0; n < z.batch; ++n) {
-    for (std::int64_t i = 0; i < z.out_height; ++i) {
-      for (std::int64_t j = 0; j < z.out_width; ++j) {
-        for (std::int64_t r = 0; r < z.kernel_height; ++r) {
-          for (std::int64_t s = 0; s < z.kernel_width; ++s) {
-            const std::int64_t row = i * z.stride_height + r * z.dilation_height - z.pad_top;
-            const std::int64_t column = j * z.stride_width + s * z.dilation_width - z.pad_left;
-            if (row < 0 || row >= z.in_height || column < 0 || column >= z.in_width) continue;
-            f((n * z.in_height + row) * z.in_width + column, (n * z.out_height + i) * z.out_width + j,
-              r * z.kernel_width + s);
-          }
-        }
-      }
+std::int64_t window(const ConvolutionSizes& z) {
+  return z.groups ? z.kernel_height * z.kernel_width * (z.in_channels / z.groups) : 0;
+}
+std::int64_t x_size(const ConvolutionSizes& z) { return z.batch * z.in_height * z.in_width * z.in_channels; }
+std::int64_t y_size(const ConvolutionSizes& z) { return z.batch * z.out_height * z.out_width * z.out_channels; }
+
+// Whether there is nothing to multiply.
+bool is_empty(const ConvolutionSizes& z) { return x_size(z) == 0 || y_size(z) == 0 || window(z) == 0; }
+
+// Images one pixel wide as images one pixel high: kernels run along rows.
+ConvolutionSizes laid_down(ConvolutionSizes z) {
+  if (z.in_width != 1 || z.out_width != 1 || z.kernel_width != 1 || z.pad_left != 0) return z;
+  std::swap(z.in_height, z.in_width);
+  std::swap(z.out_height, z.out_width);
+  std::swap(z.kernel_height, z.kernel_width);
+  std::swap(z.stride_height, z.stride_width);
+  std::swap(z.pad_top, z.pad_left);
+  std::swap(z.dilation_height, z.dilation_width);
+  return z;
+}
+
+// A product of matrices: of [pixels, in_channels] and the transposed weight.
+bool is_product(const ConvolutionSizes& z) {
+  return z.groups == 1 && z.kernel_height == 1 && z.kernel_width == 1 && z.stride_height == 1 && z.stride_width == 1 &&
+         z.pad_top == 0 && z.pad_left == 0 && z.in_height == z.out_height && z.in_width == z.out_width;
+}
+
+void fill_with_bias(DType dtype, const ConvolutionSizes& z, const void* bias, void* y) {
+  const std::size_t bytes = size_of(dtype) * static_cast<std::size_t>(z.out_channels);
+  for (std::int64_t pixel = 0; pixel < z.batch * z.out_height * z.out_width; ++pixel) {
+    std::byte* const to = static_cast<std::byte*>(y) + static_cast<std::size_t>(pixel) * bytes;
+    if (bias) {
+      std::memcpy(to, bias, bytes);
+    } else {
+      std::memset(to, 0, bytes);
     }
   }
 }
 
-// Calls f(element of x, of weight, of y) for every product of the sum.
-template <class F>
-void for_products(const ConvolutionSizes& z, F&& f) {
-  const std::int64_t taps = z.kernel_height * z.kernel_width;
-  const std::int64_t in_group = z.in_channels / z.groups;
-  const std::int64_t out_group = z.out_channels / z.groups;
-  for_meetings(z, [&](std::int64_t x, std::int64_t y, std::int64_t tap) {
-    for (std::int64_t o = 0; o < z.out_channels; ++o) {
-      const std::int64_t first = o / out_group * in_group;
-      for (std::int64_t c = 0; c < in_group; ++c) {
-        f(x * z.in_channels + first + c, (o * taps + tap) * in_group + c, y * z.out_channels + o);
-      }
-    }
-  });
-}
-
-template <class F>
-void with_type(DType dtype, F&& f) {
-  if (dtype == f32) f(float{});
-  if (dtype == f64) f(double{});
-}
-
 }  // namespace
 
-void convolve(DType dtype, const ConvolutionSizes& z, const void* x, const void* weight, const void* bias, void* y) {
-  with_type(dtype, [&]<class T>(T) {
-    T* const out = static_cast<T*>(y);
-    for (std::int64_t k = 0; k < z.batch * z.out_height * z.out_width * z.out_channels; ++k) {
-      out[k] = bias ? static_cast<const T*>(bias)[k % z.out_channels] : T{0};
-    }
-    for_products(z, [&](std::int64_t a, std::int64_t b, std::int64_t c) {
-      out[c] += static_cast<const T*>(x)[a] * static_cast<const T*>(weight)[b];
-    });
-  });
+void convolve(DType dtype, const ConvolutionSizes& sizes, const void* x, const void* weight, const void* bias,
+              void* y) {
+  const ConvolutionSizes z = laid_down(sizes);
+  if (is_empty(z)) return fill_with_bias(dtype, z, bias, y);
+  if (is_product(z)) {
+    return multiply_arrays({.m = z.batch * z.out_height * z.out_width,
+                            .n = z.out_channels,
+                            .k = z.in_channels,
+                            .a = x,
+                            .a_row_stride = z.in_channels,
+                            .b = weight,
+                            .b_row_stride = 1,
+                            .b_column_stride = z.in_channels,
+                            .c = y,
+                            .c_row_stride = z.out_channels,
+                            .bias = bias},
+                           dtype);
+  }
+  const WindowPlan plan = output_plan(z);
+  (plan.is_depthwise() ? sum_depthwise : sum_windows)(plan, dtype, x, weight, bias, y);
 }
 
-void convolve_input_gradient(DType dtype, const ConvolutionSizes& z, const void* g, const void* weight, void* dx) {
-  with_type(dtype, [&]<class T>(T) {
-    T* const out = static_cast<T*>(dx);
-    std::fill_n(out, z.batch * z.in_height * z.in_width * z.in_channels, T{0});
-    for_products(z, [&](std::int64_t a, std::int64_t b, std::int64_t c) {
-      out[a] += static_cast<const T*>(g)[c] * static_cast<const T*>(weight)[b];
-    });
-  });
+void convolve_input_gradient(DType dtype, const ConvolutionSizes& sizes, const void* g, const void* weight, void* dx) {
+  const ConvolutionSizes z = laid_down(sizes);
+  const std::size_t bytes = size_of(dtype) * static_cast<std::size_t>(x_size(z));
+  if (bytes == 0) return;
+  if (is_empty(z)) {
+    std::memset(dx, 0, bytes);
+    return;
+  }
+  if (is_product(z)) {
+    return multiply_arrays({.m = z.batch * z.in_height * z.in_width,
+                            .n = z.in_channels,
+                            .k = z.out_channels,
+                            .a = g,
+                            .a_row_stride = z.out_channels,
+                            .b = weight,
+                            .b_row_stride = z.in_channels,
+                            .c = dx,
+                            .c_row_stride = z.in_channels},
+                           dtype);
+  }
+  const WindowPlan plan = input_gradient_plan(z);
+  if (!plan.is_whole) std::memset(dx, 0, bytes);
+  if (plan.down.empty() || plan.across.empty()) return;
+  (plan.is_depthwise() ? sum_depthwise : sum_windows)(plan, dtype, g, weight, nullptr, dx);
 }
 
-void convolve_weight_gradient(DType dtype, const ConvolutionSizes& z, const void* x, const void* g, void* dweight) {
-  with_type(dtype, [&]<class T>(T) {
-    T* const out = static_cast<T*>(dweight);
-    const std::int64_t size =
-        z.out_channels * z.kernel_height * z.kernel_width * (z.groups ? z.in_channels / z.groups : 0);
-    std::fill_n(out, size, T{0});
-    for_products(z, [&](std::int64_t a, std::int64_t b, std::int64_t c) {
-      out[b] += static_cast<const T*>(x)[a] * static_cast<const T*>(g)[c];
-    });
-  });
+void convolve_weight_gradient(DType dtype, const ConvolutionSizes& sizes, const void* x, const void* g, void* dweight) {
+  const ConvolutionSizes z = laid_down(sizes);
+  const std::size_t bytes = size_of(dtype) * static_cast<std::size_t>(z.out_channels * window(z));
+  if (bytes == 0) return;
+  if (is_empty(z)) {
+    std::memset(dweight, 0, bytes);
+    return;
+  }
+  const WindowPlan plan = output_plan(z);
+  (plan.is_depthwise() ? depthwise_weight_gradient : window_weight_gradient)(plan, dtype, x, g, dweight);
 }
 
 }  // namespace tapegrad::detail

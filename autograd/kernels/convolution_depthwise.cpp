@@ -1,0 +1,207 @@
+// Convolutions of every channel by itself: registers run over channels, and each image is read in place. Windows that
+// reach over the edge of the image leave out what lies outside.
+#include "autograd/kernels/fill.h"
+
+namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
+namespace {
+
+constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
+constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
+
+/// a / b, rounded up; b > 0.
+constexpr Index divide_up(Index a, Index b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
+
+/// Numbers begin, begin + 1, ... before end.
+struct Span {
+  Index begin, end;
+};
+
+/// Those of `count` numbers n for which 0 <= first + n * step < size.
+constexpr Span inside(Index first, Index step, Index count, Index size) {
+  const Index begin = smaller(larger(divide_up(-first, step), 0), count);
+  return {begin, larger(begin, smaller(divide_up(size - first, step), count))};
+}
+
+/// The taps under which position i reads inside of the image.
+constexpr Span taps_inside(const DepthwiseAxis& axis, Index i) {
+  return inside(i * axis.step + axis.offset, axis.tap_step, axis.taps, axis.size);
+}
+
+/// Those of `count` positions that read inside of the image under every tap.
+constexpr Span whole_positions(const DepthwiseAxis& axis, Index count) {
+  const Span low = inside(axis.offset, axis.step, count, axis.size);
+  const Span high = inside(axis.offset + (axis.taps - 1) * axis.tap_step, axis.step, count, axis.size);
+  const Index begin = larger(low.begin, high.begin);
+  return {begin, larger(begin, smaller(low.end, high.end))};
+}
+
+/// Loads and stores of one register of channels, of which Tail says that only the first `count` exist.
+template <class T, class Arch, bool Tail>
+struct Channels {
+  using Vector = Batch<T, Arch>;
+  Index count;
+
+  TAPEGRAD_INLINE Vector load(const T* from) const {
+    if constexpr (Tail) {
+      return load_partial<T, Arch>(from, count);
+    } else {
+      return load_all<T, Arch>(from);
+    }
+  }
+  TAPEGRAD_INLINE void store(T* to, Vector value) const {
+    if constexpr (Tail) {
+      store_partial<T, Arch>(to, value, count);
+    } else {
+      store_all<T, Arch>(to, value);
+    }
+  }
+};
+
+template <class T, class Arch, bool Tail>
+struct Depthwise {
+  using Vector = Batch<T, Arch>;
+
+  const DepthwiseArguments& p;
+  Channels<T, Arch, Tail> channels;
+  Index first_channel;
+
+  const T* pixel(Index row, Index column) const {
+    return static_cast<const T*>(p.x) + (row * p.across.size + column) * p.channels + first_channel;
+  }
+  T* weight(Index a, Index b) const {
+    return static_cast<T*>(p.weight) + (a * p.across.taps + b) * p.channels + first_channel;
+  }
+  T* output(Index i, Index j) const {
+    return static_cast<T*>(p.y) + i * p.y_row_stride + j * p.y_pixel_stride + first_channel;
+  }
+  Index row_of(Index i, Index a) const { return i * p.down.step + p.down.offset + a * p.down.tap_step; }
+  Index column_of(Index j, Index b) const { return j * p.across.step + p.across.offset + b * p.across.tap_step; }
+
+  // ---- the sums ----
+
+  void sum_row(Index i) const {
+    const Span whole = whole_positions(p.across, p.columns);
+    for (Index j = 0; j < whole.begin; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
+    const Span all = {0, p.across.taps};
+    constexpr int group = 8;
+    Index j = whole.begin;
+    for (; j + group <= whole.end; j += group) sum_pixels<group>(i, j, all);
+    for (; j + 2 <= whole.end; j += 2) sum_pixels<2>(i, j, all);
+    for (; j < whole.end; ++j) sum_pixels<1>(i, j, all);
+    for (; j < p.columns; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
+  }
+
+  /// `Count` neighbours of y share the loads of the weights.
+  template <int Count>
+  TAPEGRAD_INLINE void sum_pixels(Index i, Index j, Span across) const {
+    Vector sum[Count];
+    const Vector start = p.bias ? channels.load(static_cast<const T*>(p.bias) + first_channel) : Vector(T(0));
+    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { sum[k] = start; });
+    const Index step = p.across.step * p.channels;
+    const Span down = taps_inside(p.down, i);
+    for (Index a = down.begin; a < down.end; ++a) {
+      const T* x = pixel(row_of(i, a), column_of(j, across.begin));
+      const T* w = weight(a, across.begin);
+      for (Index b = across.begin; b < across.end; ++b) {
+        const Vector factor = channels.load(w);
+        static_for<Count>([&](auto k)
+                              TAPEGRAD_INLINE_LAMBDA { sum[k] = fmadd(channels.load(x + k * step), factor, sum[k]); });
+        x += p.across.tap_step * p.channels;
+        w += p.channels;
+      }
+    }
+    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { channels.store(output(i, j + k), sum[k]); });
+  }
+
+  // ---- the gradient in the weight ----
+
+  void add_row(Index i) const {
+    const Span whole = whole_positions(p.across, p.columns);
+    const Span down = taps_inside(p.down, i);
+    for (Index a = down.begin; a < down.end; ++a) {
+      Index b = 0;
+      for (; b + 3 <= p.across.taps; b += 3) add_taps<3>(i, a, b, whole);
+      for (; b < p.across.taps; ++b) add_taps<1>(i, a, b, whole);
+      for (Index j = 0; j < whole.begin; ++j) add_pixel(i, j, a);
+      for (Index j = whole.end; j < p.columns; ++j) add_pixel(i, j, a);
+    }
+  }
+
+  /// `Count` neighbouring taps share the loads of the gradient of y. Two sums for each, so that fewer multiply-adds
+  /// wait for the one before.
+  template <int Count>
+  TAPEGRAD_INLINE void add_taps(Index i, Index a, Index b, Span whole) const {
+    Vector sum[2][Count];
+    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { sum[0][k] = sum[1][k] = Vector(T(0)); });
+    const Index step = p.across.step * p.channels;
+    const Index tap_step = p.across.tap_step * p.channels;
+    const T* x = pixel(row_of(i, a), column_of(whole.begin, b));
+    const T* g = output(i, whole.begin);
+    const auto add = [&](auto which) TAPEGRAD_INLINE_LAMBDA {
+      const Vector factor = channels.load(g);
+      static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA {
+        sum[which][k] = fmadd(channels.load(x + k * tap_step), factor, sum[which][k]);
+      });
+      x += step;
+      g += p.y_pixel_stride;
+    };
+    Index j = whole.begin;
+    for (; j + 2 <= whole.end; j += 2) {
+      add(std::integral_constant<int, 0>{});
+      add(std::integral_constant<int, 1>{});
+    }
+    if (j < whole.end) add(std::integral_constant<int, 0>{});
+    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA {
+      T* const w = weight(a, b + k);
+      channels.store(w, channels.load(w) + (sum[0][k] + sum[1][k]));
+    });
+  }
+
+  /// All taps of one row of the window at a pixel near the edge.
+  void add_pixel(Index i, Index j, Index a) const {
+    const Vector factor = channels.load(output(i, j));
+    const Span across = taps_inside(p.across, j);
+    for (Index b = across.begin; b < across.end; ++b) {
+      T* const w = weight(a, b);
+      channels.store(w, fmadd(channels.load(pixel(row_of(i, a), column_of(j, b))), factor, channels.load(w)));
+    }
+  }
+};
+
+/// Calls body(kernels of one register of channels) for all channels.
+template <class T, class Arch, class F>
+TAPEGRAD_INLINE void for_channels(const DepthwiseArguments& p, F body) {
+  constexpr Index width = lanes<T, Arch>;
+  Index c = 0;
+  for (; c + width <= p.channels; c += width) body(Depthwise<T, Arch, false>{p, {width}, c});
+  if (c < p.channels) body(Depthwise<T, Arch, true>{p, {p.channels - c}, c});
+}
+
+template <class T, class Arch>
+void depthwise_sums(const DepthwiseArguments& p) {
+  for (Index i = p.begin; i < p.end; ++i) {
+    for_channels<T, Arch>(p, [&](const auto& kernels) { kernels.sum_row(i); });
+  }
+}
+
+template <class T, class Arch>
+void depthwise_gradient(const DepthwiseArguments& p) {
+  for (Index i = p.begin; i < p.end; ++i) {
+    for_channels<T, Arch>(p, [&](const auto& kernels) { kernels.add_row(i); });
+  }
+}
+
+template <class T, class Arch>
+void fill_type(Table& table, int type) {
+  table.depthwise_sums[type] = depthwise_sums<T, Arch>;
+  table.depthwise_gradient[type] = depthwise_gradient<T, Arch>;
+}
+
+}  // namespace
+
+void fill_convolution_depthwise(Table& table) {
+  fill_type<float, TargetArch>(table, 0);
+  fill_type<double, TargetArch>(table, 1);
+}
+
+}  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME
