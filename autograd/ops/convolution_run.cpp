@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "autograd/ops/convolution_windows.h"
-#include "autograd/ops/matrix_product.h"
 
 namespace tapegrad::detail {
 namespace {
@@ -30,10 +29,11 @@ ConvolutionSizes laid_down(ConvolutionSizes z) {
   return z;
 }
 
-// A product of matrices: of [pixels, in_channels] and the transposed weight.
-bool is_product(const ConvolutionSizes& z) {
-  return z.groups == 1 && z.kernel_height == 1 && z.kernel_width == 1 && z.stride_height == 1 && z.stride_width == 1 &&
-         z.pad_top == 0 && z.pad_left == 0 && z.in_height == z.out_height && z.in_width == z.out_width;
+// Whether a gradient of the weight wastes less of its registers with plan a than with plan b.
+bool fills_better(const WindowPlan& a, const WindowPlan& b, DType dtype) {
+  const Index width = kernels::table().convolution_columns[kernel_index(dtype)] / 2;
+  const auto registers = [&](const WindowPlan& plan) { return divide_up(plan.y_group(), width) * plan.x_group(); };
+  return registers(a) < registers(b);
 }
 
 void fill_with_bias(DType dtype, const ConvolutionSizes& z, const void* bias, void* y) {
@@ -54,20 +54,6 @@ void convolve(DType dtype, const ConvolutionSizes& sizes, const void* x, const v
               void* y) {
   const ConvolutionSizes z = laid_down(sizes);
   if (is_empty(z)) return fill_with_bias(dtype, z, bias, y);
-  if (is_product(z)) {
-    return multiply_arrays({.m = z.batch * z.out_height * z.out_width,
-                            .n = z.out_channels,
-                            .k = z.in_channels,
-                            .a = x,
-                            .a_row_stride = z.in_channels,
-                            .b = weight,
-                            .b_row_stride = 1,
-                            .b_column_stride = z.in_channels,
-                            .c = y,
-                            .c_row_stride = z.out_channels,
-                            .bias = bias},
-                           dtype);
-  }
   const WindowPlan plan = output_plan(z);
   (plan.is_depthwise() ? sum_depthwise : sum_windows)(plan, dtype, x, weight, bias, y);
 }
@@ -79,18 +65,6 @@ void convolve_input_gradient(DType dtype, const ConvolutionSizes& sizes, const v
   if (is_empty(z)) {
     std::memset(dx, 0, bytes);
     return;
-  }
-  if (is_product(z)) {
-    return multiply_arrays({.m = z.batch * z.in_height * z.in_width,
-                            .n = z.in_channels,
-                            .k = z.out_channels,
-                            .a = g,
-                            .a_row_stride = z.out_channels,
-                            .b = weight,
-                            .b_row_stride = z.in_channels,
-                            .c = dx,
-                            .c_row_stride = z.in_channels},
-                           dtype);
   }
   const WindowPlan plan = input_gradient_plan(z);
   if (!plan.is_whole) std::memset(dx, 0, bytes);
@@ -107,7 +81,14 @@ void convolve_weight_gradient(DType dtype, const ConvolutionSizes& sizes, const 
     return;
   }
   const WindowPlan plan = output_plan(z);
-  (plan.is_depthwise() ? depthwise_weight_gradient : window_weight_gradient)(plan, dtype, x, g, dweight);
+  if (plan.is_depthwise()) return depthwise_weight_gradient(plan, dtype, x, g, dweight);
+  // Registers run over the outputs. Where few of the input's channels and many of the output's would fill them better,
+  // the gradient is that of the transposed convolution.
+  const WindowPlan transposed = input_gradient_plan(z);
+  if (transposed.is_dense() && transposed.is_whole && fills_better(transposed, plan, dtype)) {
+    return window_weight_gradient(transposed, dtype, g, x, dweight);
+  }
+  window_weight_gradient(plan, dtype, x, g, dweight);
 }
 
 }  // namespace tapegrad::detail

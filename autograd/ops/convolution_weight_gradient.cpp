@@ -10,18 +10,14 @@ namespace {
 // Memory for partial results.
 constexpr double most_partial_bytes = 16e6;
 
-// How the work is cut, which follows from the sizes alone.
-struct Cut {
-  Index chunks;  // of pixels
-  Index parts;   // of the panels of a group
-
-  Cut(const WindowProblem& problem, Index items, Index size) {
-    const Index most = problem.most_parts();
-    const double fit = most_partial_bytes / static_cast<double>(size * problem.bytes);
-    chunks = std::min({most, items, static_cast<Index>(std::clamp(fit, 1.0, static_cast<double>(max_chunks)))});
-    parts = std::min(most / chunks, problem.panels());
-  }
-};
+// How many partial results of `size` elements there are: as many as pay, and have enough pixels. It follows from the
+// sizes alone.
+Index chunks_of(const WindowProblem& problem, Index pixels, Index size) {
+  constexpr Index least_pixels = 128;
+  const double fit = most_partial_bytes / static_cast<double>(size * problem.bytes);
+  const Index most = std::clamp<Index>(pixels / least_pixels, 1, problem.most_parts());
+  return std::min(most, static_cast<Index>(std::clamp(fit, 1.0, static_cast<double>(max_chunks))));
+}
 
 class WeightGradient {
  public:
@@ -29,17 +25,20 @@ class WeightGradient {
       : problem_(problem), source_(source), x_(x), g_(g) {}
 
   void run(std::byte* dweight) const {
-    const WindowItems items(problem_, source_, max_chunks);
     const bool in_place = reads_in_place(problem_, source_);
-    const Index count = in_place ? items.count() : pixels();
     const Index size = plan().groups * group_size();
-    const Cut cut(problem_, count, size);
-    const Scratch partials(static_cast<std::size_t>(cut.chunks * size * problem_.bytes));
+    const Index wanted = chunks_of(problem_, pixels(), size);
+    const WindowItems items(problem_, source_, wanted);
+    const Index count = in_place ? items.count() : pixels();
+    const Index chunks = std::min(wanted, count);
+    // Where chunks are few, each is done in parts: of the panels of a group.
+    const Index parts = std::min(problem_.most_parts() / chunks, problem_.panels());
+    const Scratch partials(static_cast<std::size_t>(chunks * size * problem_.bytes));
     const WindowRuns runs(plan(), source_, down(), across());
-    parallel_for(cut.chunks * cut.parts, [&](std::int64_t k) {
-      const Range own = chunk_range(count, cut.chunks, k / cut.parts, 1);
-      const Range panels = chunk_range(problem_.panels(), cut.parts, k % cut.parts, 1);
-      std::byte* const to = partials.get<std::byte>() + k / cut.parts * size * problem_.bytes;
+    parallel_for(chunks * parts, [&](std::int64_t k) {
+      const Range own = chunk_range(count, chunks, k / parts, 1);
+      const Range panels = chunk_range(problem_.panels(), parts, k % parts, 1);
+      std::byte* const to = partials.get<std::byte>() + k / parts * size * problem_.bytes;
       clear(to, panels);
       if (in_place) {
         add_items(items, own, runs, panels, to);
@@ -47,7 +46,7 @@ class WeightGradient {
         add_copied_windows(own, panels, to);
       }
     });
-    add_partials(problem_.dtype, partials.get(), cut.chunks, size);
+    add_partials(problem_.dtype, partials.get(), chunks, size);
     unpack(partials.get<std::byte>(), dweight);
   }
 
@@ -124,21 +123,24 @@ class WeightGradient {
     }
   }
 
-  // From panels to [out_channels, kernel_height, kernel_width, channels of the group].
+  // From panels to the order of the weight.
   void unpack(const std::byte* from, std::byte* dweight) const {
     const Index columns = problem_.panel_columns();
     const double cost = static_cast<double>(panel_size()) * nanoseconds_per_element_copied;
+    const Index first = down().tap * plan().weight_row + across().tap * plan().weight_column;
     for_ranges(plan().groups * problem_.panels(), cost, [&](std::int64_t begin, std::int64_t end) {
       for (Index k = begin; k < end; ++k) {
         const Index o = k % problem_.panels() * columns;
+        const Index to = first + k / problem_.panels() * plan().weight_group + o * plan().weight_out;
         kernels::table().copy(
-            {.rank = 2,
+            {.rank = 4,
              .element_bytes = problem_.bytes,
-             .shape = {std::min(columns, plan().y_group() - o), depth()},
+             .shape = {down().taps, across().taps, plan().x_group(), std::min(columns, plan().y_group() - o)},
              .from = from + k * panel_size() * problem_.bytes,
-             .from_strides = {1, columns},
-             .to = dweight + (k / problem_.panels() * plan().y_group() + o) * depth() * problem_.bytes,
-             .to_strides = {depth(), 1}});
+             .from_strides = {across().taps * plan().x_group() * columns, plan().x_group() * columns, columns, 1},
+             .to = dweight + to * problem_.bytes,
+             .to_strides = {down().tap_step * plan().weight_row, across().tap_step * plan().weight_column,
+                            plan().weight_in, plan().weight_out}});
       }
     });
   }

@@ -61,7 +61,10 @@ ItemSource source_of(const WindowProblem& problem, const WindowSource& source, c
 }
 
 bool reads_in_place(const WindowProblem& problem, const WindowSource& source) {
-  return source.elements(1) * static_cast<double>(problem.bytes) <= most_source_bytes;
+  const WindowPlan& plan = problem.plan;
+  if (source.elements(1) * static_cast<double>(problem.bytes) > most_source_bytes) return false;
+  const bool is_short = plan.is_dense() && source.across.count < 4 && source.down.count * plan.batch > 1;
+  return !is_short || plan.y_group() < problem.panel_columns();
 }
 
 void add_partials(DType dtype, void* partials, Index count, Index size) {

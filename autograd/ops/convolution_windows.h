@@ -59,7 +59,8 @@ std::size_t source_bytes(const WindowProblem& problem, const WindowSource& sourc
 ItemSource source_of(const WindowProblem& problem, const WindowSource& source, const WindowItems::Item& item,
                      const std::byte* x, std::byte* memory);
 
-/// False where zeros would be most of the source: windows are then copied one by one.
+/// False where windows are better copied one by one: where zeros would be most of the source, or rows of y are so short
+/// that tiles would be.
 bool reads_in_place(const WindowProblem& problem, const WindowSource& source);
 
 /// Calls f(first pixel, pixels, windows) for pieces of pixels [begin, end) of a pair of lattices, with copies of their
@@ -82,9 +83,9 @@ void for_copied_windows(const WindowProblem& problem, const Lattice& down, const
 // The sums themselves: of a plan without empty sizes, on contiguous arrays.
 
 void sum_windows(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y);
-/// Of a plan of the output.
+/// Of a dense plan; g is the gradient of its y.
 void window_weight_gradient(const WindowPlan& plan, DType dtype, const void* x, const void* g, void* dweight);
-/// The same for a plan that is depthwise.
+/// The same for a plan that is depthwise. The gradient is for a plan of the output.
 void sum_depthwise(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y);
 void depthwise_weight_gradient(const WindowPlan& plan, DType dtype, const void* x, const void* g, void* dweight);
 

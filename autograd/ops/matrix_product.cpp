@@ -135,9 +135,7 @@ kernels::GemmArguments tile_of(kernels::GemmArguments g, DType type, Range rows,
   return g;
 }
 
-}  // namespace
-
-void multiply_arrays(const kernels::GemmArguments& g, DType type) {
+void multiply(const kernels::GemmArguments& g, DType type) {
   const std::size_t t = kernel_index(type);
   if (const auto v = as_gemv(g)) {
     const double cost = static_cast<double>(v->k) * nanoseconds_per_element_read[t];
@@ -161,8 +159,6 @@ void multiply_arrays(const kernels::GemmArguments& g, DType type) {
     if (rows.begin < rows.end && columns.begin < columns.end) multiply_by_gemm(tile_of(g, type, rows, columns), type);
   });
 }
-
-namespace {
 
 kernels::GemmArguments gemm_arguments(const MatrixOperand& a, const MatrixOperand& b) {
   kernels::GemmArguments g;
@@ -213,7 +209,7 @@ void multiply_matrices(const Tensor& a, MatrixOperand left, const Tensor& b, con
   };
   const double cost = nanoseconds_of(all, y.dtype());
   if (count == 1 || cost > enough_nanoseconds_for_threads) {
-    for (std::int64_t i = 0; i < count; ++i) multiply_arrays(matrix(i), y.dtype());
+    for (std::int64_t i = 0; i < count; ++i) multiply(matrix(i), y.dtype());
     return;
   }
   for_ranges(count, cost, [&](std::int64_t begin, std::int64_t end) {

@@ -25,7 +25,4 @@ struct MatrixOperand {
 void multiply_matrices(const Tensor& a, MatrixOperand left, const Tensor& b, const MatrixOperand& right,
                        const Tensor* bias, const Shape& batch, Tensor& y);
 
-/// The same on arrays: C = A B (+ bias), with any number of threads. Needs no workspace in its arguments; not empty.
-void multiply_arrays(const kernels::GemmArguments& arguments, DType type);
-
 }  // namespace tapegrad::detail
