@@ -1,12 +1,11 @@
 // Convolutions of images whose channels come last, read in place: the channels of neighbouring taps follow each other in
 // memory, so that a window is a few long runs and needs no copy of its own.
+#include "autograd/kernels/convolution_axis.h"
 #include "autograd/kernels/convolution_micro.h"
 #include "autograd/kernels/fill.h"
 
 namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
 namespace {
-
-constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 
 template <class T, class Arch>
 struct Windows {
@@ -128,6 +127,48 @@ struct Windows {
   alignas(64) static constexpr T zeros[panel_columns] = {};
 };
 
+// ---- few outputs ----
+
+/// A part of a row of y that stays in registers' reach while all taps are added.
+constexpr Index line_columns = 128;
+
+/// Adds the products under one tap to columns [first, first + count) of a row of y.
+template <class T>
+void add_tap(const T* plane_row, const ConvolutionAxis& across, Index tap, Index first, Index count, T* line) {
+  const Index start = first * across.step + across.offset + tap * across.tap_step;
+  const Span columns = inside(start, across.step, count, across.size);
+  if (across.step == 1) {
+    for (Index j = columns.begin; j < columns.end; ++j) line[j] += plane_row[start + j];
+  } else {
+    for (Index j = columns.begin; j < columns.end; ++j) line[j] += plane_row[start + j * across.step];
+  }
+}
+
+template <class T, class Arch>
+void tap_sums(const TapSumArguments& p) {
+  for (Index i = p.begin; i < p.end; ++i) {
+    const Span down = taps_inside(p.down, i);
+    for (Index o = 0; o < p.channels; ++o) {
+      const T start = p.bias ? static_cast<const T*>(p.bias)[o] : T(0);
+      for (Index first = 0; first < p.columns; first += line_columns) {
+        const Index count = smaller(line_columns, p.columns - first);
+        T line[line_columns];
+        for (Index j = 0; j < count; ++j) line[j] = start;
+        for (Index a = down.begin; a < down.end; ++a) {
+          const Index row = i * p.down.step + p.down.offset + a * p.down.tap_step - p.first_row;
+          const T* plane_row =
+              static_cast<const T*>(p.planes) + a * p.down_stride + o * p.channel_stride + row * p.across.size;
+          for (Index b = 0; b < p.across.taps; ++b) {
+            add_tap(plane_row + b * p.across_stride, p.across, b, first, count, line);
+          }
+        }
+        T* const y = static_cast<T*>(p.y) + i * p.y_row_stride + first * p.y_pixel_stride + o;
+        for (Index j = 0; j < count; ++j) y[j * p.y_pixel_stride] = line[j];
+      }
+    }
+  }
+}
+
 template <class T, class Arch>
 void fill_type(Table& table, int type) {
   using Kernels = Windows<T, Arch>;
@@ -135,6 +176,7 @@ void fill_type(Table& table, int type) {
   table.window_gradient[type] = Kernels::gradient;
   table.window_gradient_workspace_bytes[type] = Kernels::block_pixels * Kernels::panel_columns * sizeof(T);
   table.convolution_columns[type] = Kernels::panel_columns;
+  table.tap_sums[type] = tap_sums<T, Arch>;
 }
 
 }  // namespace

@@ -1,34 +1,13 @@
 // Convolutions of every channel by itself: registers run over channels, and each image is read in place. Windows that
 // reach over the edge of the image leave out what lies outside.
+#include "autograd/kernels/convolution_axis.h"
 #include "autograd/kernels/fill.h"
 
 namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
 namespace {
 
-constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
-constexpr Index larger(Index a, Index b) { return a > b ? a : b; }
-
-/// a / b, rounded up; b > 0.
-constexpr Index divide_up(Index a, Index b) { return a > 0 ? (a + b - 1) / b : -(-a / b); }
-
-/// Numbers begin, begin + 1, ... before end.
-struct Span {
-  Index begin, end;
-};
-
-/// Those of `count` numbers n for which 0 <= first + n * step < size.
-constexpr Span inside(Index first, Index step, Index count, Index size) {
-  const Index begin = smaller(larger(divide_up(-first, step), 0), count);
-  return {begin, larger(begin, smaller(divide_up(size - first, step), count))};
-}
-
-/// The taps under which position i reads inside of the image.
-constexpr Span taps_inside(const DepthwiseAxis& axis, Index i) {
-  return inside(i * axis.step + axis.offset, axis.tap_step, axis.taps, axis.size);
-}
-
 /// Those of `count` positions that read inside of the image under every tap.
-constexpr Span whole_positions(const DepthwiseAxis& axis, Index count) {
+constexpr Span whole_positions(const ConvolutionAxis& axis, Index count) {
   const Span low = inside(axis.offset, axis.step, count, axis.size);
   const Span high = inside(axis.offset + (axis.taps - 1) * axis.tap_step, axis.step, count, axis.size);
   const Index begin = larger(low.begin, high.begin);
@@ -64,6 +43,8 @@ struct Depthwise {
   const DepthwiseArguments& p;
   Channels<T, Arch, Tail> channels;
   Index first_channel;
+  Span whole;  ///< pixels of a row that read inside of the image under all taps across
+  Span down;   ///< taps down that read inside of it
 
   const T* pixel(Index row, Index column) const {
     return static_cast<const T*>(p.x) + (row * p.across.size + column) * p.channels + first_channel;
@@ -77,17 +58,28 @@ struct Depthwise {
   Index row_of(Index i, Index a) const { return i * p.down.step + p.down.offset + a * p.down.tap_step; }
   Index column_of(Index j, Index b) const { return j * p.across.step + p.across.offset + b * p.across.tap_step; }
 
+  /// Three neighbouring taps, pixel by pixel: neighbours of y then read the same pixels of x.
+  bool shares_pixels() const { return p.across.step == 1 && p.across.tap_step == 1 && p.across.taps == 3; }
+
   // ---- the sums ----
 
   void sum_row(Index i) const {
-    const Span whole = whole_positions(p.across, p.columns);
     for (Index j = 0; j < whole.begin; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
-    const Span all = {0, p.across.taps};
     constexpr int group = 8;
     Index j = whole.begin;
-    for (; j + group <= whole.end; j += group) sum_pixels<group>(i, j, all);
-    for (; j + 2 <= whole.end; j += 2) sum_pixels<2>(i, j, all);
-    for (; j < whole.end; ++j) sum_pixels<1>(i, j, all);
+    if (whole.end - j >= group) {
+      for (; j < whole.end; j += group) {
+        // The last group begins early and repeats what the one before did.
+        const Index first = smaller(j, whole.end - group);
+        if (shares_pixels()) {
+          sum_neighbours<group>(i, first);
+        } else {
+          sum_pixels<group>(i, first, {0, p.across.taps});
+        }
+      }
+      j = whole.end;
+    }
+    for (; j < whole.end; ++j) sum_pixels<1>(i, j, {0, p.across.taps});
     for (; j < p.columns; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
   }
 
@@ -98,7 +90,6 @@ struct Depthwise {
     const Vector start = p.bias ? channels.load(static_cast<const T*>(p.bias) + first_channel) : Vector(T(0));
     static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { sum[k] = start; });
     const Index step = p.across.step * p.channels;
-    const Span down = taps_inside(p.down, i);
     for (Index a = down.begin; a < down.end; ++a) {
       const T* x = pixel(row_of(i, a), column_of(j, across.begin));
       const T* w = weight(a, across.begin);
@@ -113,15 +104,38 @@ struct Depthwise {
     static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { channels.store(output(i, j + k), sum[k]); });
   }
 
+  /// The same sums, term by term, where pixels are shared.
+  template <int Count>
+  TAPEGRAD_INLINE void sum_neighbours(Index i, Index j) const {
+    Vector sum[Count];
+    const Vector start = p.bias ? channels.load(static_cast<const T*>(p.bias) + first_channel) : Vector(T(0));
+    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { sum[k] = start; });
+    for (Index a = down.begin; a < down.end; ++a) {
+      const T* const x = pixel(row_of(i, a), column_of(j, 0));
+      const T* const w = weight(a, 0);
+      const Vector factor[3] = {channels.load(w), channels.load(w + p.channels), channels.load(w + 2 * p.channels)};
+      static_for<Count + 2>([&](auto column) TAPEGRAD_INLINE_LAMBDA {
+        const Vector value = channels.load(x + column * p.channels);
+        static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA {
+          constexpr int k = column - b;
+          if constexpr (k >= 0 && k < Count) sum[k] = fmadd(value, factor[b], sum[k]);
+        });
+      });
+    }
+    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { channels.store(output(i, j + k), sum[k]); });
+  }
+
   // ---- the gradient in the weight ----
 
   void add_row(Index i) const {
-    const Span whole = whole_positions(p.across, p.columns);
-    const Span down = taps_inside(p.down, i);
     for (Index a = down.begin; a < down.end; ++a) {
       Index b = 0;
-      for (; b + 3 <= p.across.taps; b += 3) add_taps<3>(i, a, b, whole);
-      for (; b < p.across.taps; ++b) add_taps<1>(i, a, b, whole);
+      if (shares_pixels()) {
+        add_neighbours(i, a);
+        b = 3;
+      }
+      for (; b + 3 <= p.across.taps; b += 3) add_taps<3>(i, a, b);
+      for (; b < p.across.taps; ++b) add_taps<1>(i, a, b);
       for (Index j = 0; j < whole.begin; ++j) add_pixel(i, j, a);
       for (Index j = whole.end; j < p.columns; ++j) add_pixel(i, j, a);
     }
@@ -130,7 +144,7 @@ struct Depthwise {
   /// `Count` neighbouring taps share the loads of the gradient of y. Two sums for each, so that fewer multiply-adds
   /// wait for the one before.
   template <int Count>
-  TAPEGRAD_INLINE void add_taps(Index i, Index a, Index b, Span whole) const {
+  TAPEGRAD_INLINE void add_taps(Index i, Index a, Index b) const {
     Vector sum[2][Count];
     static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { sum[0][k] = sum[1][k] = Vector(T(0)); });
     const Index step = p.across.step * p.channels;
@@ -157,6 +171,35 @@ struct Depthwise {
     });
   }
 
+  /// All three taps of one row of the window, where pixels are shared.
+  TAPEGRAD_INLINE void add_neighbours(Index i, Index a) const {
+    constexpr int group = 4;
+    Vector sum[2][3];
+    static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA { sum[0][b] = sum[1][b] = Vector(T(0)); });
+    const T* x = pixel(row_of(i, a), column_of(whole.begin, 0));
+    const T* g = output(i, whole.begin);
+    const auto add = [&](auto count) TAPEGRAD_INLINE_LAMBDA {
+      Vector factor[group];
+      static_for<count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { factor[k] = channels.load(g + k * p.y_pixel_stride); });
+      static_for<count + 2>([&](auto column) TAPEGRAD_INLINE_LAMBDA {
+        const Vector value = channels.load(x + column * p.channels);
+        static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA {
+          constexpr int k = column - b;
+          if constexpr (k >= 0 && k < count) sum[k % 2][b] = fmadd(value, factor[k], sum[k % 2][b]);
+        });
+      });
+      x += count * p.channels;
+      g += count * p.y_pixel_stride;
+    };
+    Index j = whole.begin;
+    for (; j + group <= whole.end; j += group) add(std::integral_constant<int, group>{});
+    for (; j < whole.end; ++j) add(std::integral_constant<int, 1>{});
+    static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA {
+      T* const w = weight(a, b);
+      channels.store(w, channels.load(w) + (sum[0][b] + sum[1][b]));
+    });
+  }
+
   /// All taps of one row of the window at a pixel near the edge.
   void add_pixel(Index i, Index j, Index a) const {
     const Vector factor = channels.load(output(i, j));
@@ -168,27 +211,27 @@ struct Depthwise {
   }
 };
 
-/// Calls body(kernels of one register of channels) for all channels.
+/// Calls body(kernels of one register of channels, row) for all channels and rows.
 template <class T, class Arch, class F>
-TAPEGRAD_INLINE void for_channels(const DepthwiseArguments& p, F body) {
+TAPEGRAD_INLINE void for_rows(const DepthwiseArguments& p, F body) {
   constexpr Index width = lanes<T, Arch>;
-  Index c = 0;
-  for (; c + width <= p.channels; c += width) body(Depthwise<T, Arch, false>{p, {width}, c});
-  if (c < p.channels) body(Depthwise<T, Arch, true>{p, {p.channels - c}, c});
+  const Span whole = whole_positions(p.across, p.columns);
+  for (Index i = p.begin; i < p.end; ++i) {
+    const Span down = taps_inside(p.down, i);
+    Index c = 0;
+    for (; c + width <= p.channels; c += width) body(Depthwise<T, Arch, false>{p, {width}, c, whole, down}, i);
+    if (c < p.channels) body(Depthwise<T, Arch, true>{p, {p.channels - c}, c, whole, down}, i);
+  }
 }
 
 template <class T, class Arch>
 void depthwise_sums(const DepthwiseArguments& p) {
-  for (Index i = p.begin; i < p.end; ++i) {
-    for_channels<T, Arch>(p, [&](const auto& kernels) { kernels.sum_row(i); });
-  }
+  for_rows<T, Arch>(p, [](const auto& kernels, Index i) { kernels.sum_row(i); });
 }
 
 template <class T, class Arch>
 void depthwise_gradient(const DepthwiseArguments& p) {
-  for (Index i = p.begin; i < p.end; ++i) {
-    for_channels<T, Arch>(p, [&](const auto& kernels) { kernels.add_row(i); });
-  }
+  for_rows<T, Arch>(p, [](const auto& kernels, Index i) { kernels.add_row(i); });
 }
 
 template <class T, class Arch>

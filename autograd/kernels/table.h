@@ -119,7 +119,7 @@ struct WindowGradientArguments {
 };
 
 /// Positions along one axis of an image: number i under tap k reads i * step + offset + k * tap_step.
-struct DepthwiseAxis {
+struct ConvolutionAxis {
   Index size = 0;  ///< of x; what lies outside is zero
   Index step = 1, offset = 0;
   Index taps = 0, tap_step = 1;  ///< tap_step > 0
@@ -130,13 +130,29 @@ struct DepthwiseAxis {
 /// for rows i in [begin, end). The gradient in the weight adds, for these rows, to
 ///   weight[a, b, c] += sum over i, j of x[i under a, j under b, c] y[i, j, c].
 struct DepthwiseArguments {
-  DepthwiseAxis down, across;
+  ConvolutionAxis down, across;
   Index columns = 0, channels = 0;
   Index begin = 0, end = 0;
   const void* x = nullptr;
   void* weight = nullptr;      ///< contiguous; written by the gradient only
   const void* bias = nullptr;  ///< or null; not read by the gradient
   void* y = nullptr;           ///< written by the sum only
+  Index y_row_stride = 0, y_pixel_stride = 0;
+};
+
+/// A convolution with few outputs, from the products of every pixel of an image with every tap, which come in planes of
+/// [rows, across.size] pixels that begin with row `first_row` of the image:
+///   y[i, j, o] = bias[o] + sum over taps a, b inside the image of plane(a, b, o)[i under a, j under b]
+/// for rows i in [begin, end).
+struct TapSumArguments {
+  ConvolutionAxis down, across;
+  Index columns = 0, channels = 0;  ///< of y
+  Index begin = 0, end = 0;
+  const void* planes = nullptr;
+  Index first_row = 0;
+  Index down_stride = 0, across_stride = 0, channel_stride = 0;  ///< from plane to plane
+  const void* bias = nullptr;                                    ///< or null
+  void* y = nullptr;
   Index y_row_stride = 0, y_pixel_stride = 0;
 };
 
@@ -356,6 +372,7 @@ struct Table {
   void (*window_gradient[2])(const WindowGradientArguments& arguments);
   std::size_t window_gradient_workspace_bytes[2];
   Index convolution_columns[2];
+  void (*tap_sums[2])(const TapSumArguments& arguments);
   void (*depthwise_sums[2])(const DepthwiseArguments& arguments);
   void (*depthwise_gradient[2])(const DepthwiseArguments& arguments);
 

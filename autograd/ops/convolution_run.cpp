@@ -29,6 +29,12 @@ ConvolutionSizes laid_down(ConvolutionSizes z) {
   return z;
 }
 
+void sum(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y) {
+  if (plan.is_depthwise()) return sum_depthwise(plan, dtype, x, weight, bias, y);
+  if (has_few_outputs(plan, dtype)) return sum_few_outputs(plan, dtype, x, weight, bias, y);
+  sum_windows(plan, dtype, x, weight, bias, y);
+}
+
 // Whether a gradient of the weight wastes less of its registers with plan a than with plan b.
 bool fills_better(const WindowPlan& a, const WindowPlan& b, DType dtype) {
   const Index width = kernels::table().convolution_columns[kernel_index(dtype)] / 2;
@@ -54,8 +60,7 @@ void convolve(DType dtype, const ConvolutionSizes& sizes, const void* x, const v
               void* y) {
   const ConvolutionSizes z = laid_down(sizes);
   if (is_empty(z)) return fill_with_bias(dtype, z, bias, y);
-  const WindowPlan plan = output_plan(z);
-  (plan.is_depthwise() ? sum_depthwise : sum_windows)(plan, dtype, x, weight, bias, y);
+  sum(output_plan(z), dtype, x, weight, bias, y);
 }
 
 void convolve_input_gradient(DType dtype, const ConvolutionSizes& sizes, const void* g, const void* weight, void* dx) {
@@ -69,7 +74,7 @@ void convolve_input_gradient(DType dtype, const ConvolutionSizes& sizes, const v
   const WindowPlan plan = input_gradient_plan(z);
   if (!plan.is_whole) std::memset(dx, 0, bytes);
   if (plan.down.empty() || plan.across.empty()) return;
-  (plan.is_depthwise() ? sum_depthwise : sum_windows)(plan, dtype, g, weight, nullptr, dx);
+  sum(plan, dtype, g, weight, nullptr, dx);
 }
 
 void convolve_weight_gradient(DType dtype, const ConvolutionSizes& sizes, const void* x, const void* g, void* dweight) {

@@ -85,6 +85,9 @@ void for_copied_windows(const WindowProblem& problem, const Lattice& down, const
 void sum_windows(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y);
 /// Of a dense plan; g is the gradient of its y.
 void window_weight_gradient(const WindowPlan& plan, DType dtype, const void* x, const void* g, void* dweight);
+/// The same for few outputs of many channels.
+bool has_few_outputs(const WindowPlan& plan, DType dtype);
+void sum_few_outputs(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y);
 /// The same for a plan that is depthwise. The gradient is for a plan of the output.
 void sum_depthwise(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y);
 void depthwise_weight_gradient(const WindowPlan& plan, DType dtype, const void* x, const void* g, void* dweight);
