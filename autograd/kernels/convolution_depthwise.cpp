@@ -58,29 +58,33 @@ struct Depthwise {
   Index row_of(Index i, Index a) const { return i * p.down.step + p.down.offset + a * p.down.tap_step; }
   Index column_of(Index j, Index b) const { return j * p.across.step + p.across.offset + b * p.across.tap_step; }
 
+  /// Those of some columns that read inside of the image under all taps across.
+  Span inner_part(Span columns) const {
+    const Index begin = smaller(larger(columns.begin, whole.begin), columns.end);
+    return {begin, larger(begin, smaller(columns.end, whole.end))};
+  }
+
   /// Three neighbouring taps, pixel by pixel: neighbours of y then read the same pixels of x.
   bool shares_pixels() const { return p.across.step == 1 && p.across.tap_step == 1 && p.across.taps == 3; }
 
   // ---- the sums ----
 
-  void sum_row(Index i) const {
-    for (Index j = 0; j < whole.begin; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
-    constexpr int group = 8;
-    Index j = whole.begin;
-    if (whole.end - j >= group) {
-      for (; j < whole.end; j += group) {
-        // The last group begins early and repeats what the one before did.
-        const Index first = smaller(j, whole.end - group);
-        if (shares_pixels()) {
-          sum_neighbours<group>(i, first);
-        } else {
-          sum_pixels<group>(i, first, {0, p.across.taps});
-        }
+  void sum(Index i, Span columns) const {
+    constexpr Index group = 8;
+    const Span inner = inner_part(columns);
+    for (Index j = columns.begin; j < inner.begin; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
+    Index j = inner.begin;
+    for (; j < inner.end && whole.end - whole.begin >= group; j += group) {
+      // The last group begins early and repeats what the one before did.
+      const Index first = smaller(j, whole.end - group);
+      if (shares_pixels()) {
+        sum_neighbours<group>(i, first);
+      } else {
+        sum_pixels<group>(i, first, {0, p.across.taps});
       }
-      j = whole.end;
     }
-    for (; j < whole.end; ++j) sum_pixels<1>(i, j, {0, p.across.taps});
-    for (; j < p.columns; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
+    for (; j < inner.end; ++j) sum_pixels<1>(i, j, {0, p.across.taps});
+    for (j = inner.end; j < columns.end; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
   }
 
   /// `Count` neighbours of y share the loads of the weights.
@@ -127,30 +131,31 @@ struct Depthwise {
 
   // ---- the gradient in the weight ----
 
-  void add_row(Index i) const {
+  void add(Index i, Span columns) const {
+    const Span inner = inner_part(columns);
     for (Index a = down.begin; a < down.end; ++a) {
-      Index b = 0;
       if (shares_pixels()) {
-        add_neighbours(i, a);
-        b = 3;
+        add_neighbours(i, a, inner);
+      } else {
+        Index b = 0;
+        for (; b + 3 <= p.across.taps; b += 3) add_taps<3>(i, a, b, inner);
+        for (; b < p.across.taps; ++b) add_taps<1>(i, a, b, inner);
       }
-      for (; b + 3 <= p.across.taps; b += 3) add_taps<3>(i, a, b);
-      for (; b < p.across.taps; ++b) add_taps<1>(i, a, b);
-      for (Index j = 0; j < whole.begin; ++j) add_pixel(i, j, a);
-      for (Index j = whole.end; j < p.columns; ++j) add_pixel(i, j, a);
+      for (Index j = columns.begin; j < inner.begin; ++j) add_pixel(i, j, a);
+      for (Index j = inner.end; j < columns.end; ++j) add_pixel(i, j, a);
     }
   }
 
   /// `Count` neighbouring taps share the loads of the gradient of y. Two sums for each, so that fewer multiply-adds
   /// wait for the one before.
   template <int Count>
-  TAPEGRAD_INLINE void add_taps(Index i, Index a, Index b) const {
+  TAPEGRAD_INLINE void add_taps(Index i, Index a, Index b, Span inner) const {
     Vector sum[2][Count];
     static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { sum[0][k] = sum[1][k] = Vector(T(0)); });
     const Index step = p.across.step * p.channels;
     const Index tap_step = p.across.tap_step * p.channels;
-    const T* x = pixel(row_of(i, a), column_of(whole.begin, b));
-    const T* g = output(i, whole.begin);
+    const T* x = pixel(row_of(i, a), column_of(inner.begin, b));
+    const T* g = output(i, inner.begin);
     const auto add = [&](auto which) TAPEGRAD_INLINE_LAMBDA {
       const Vector factor = channels.load(g);
       static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA {
@@ -159,12 +164,12 @@ struct Depthwise {
       x += step;
       g += p.y_pixel_stride;
     };
-    Index j = whole.begin;
-    for (; j + 2 <= whole.end; j += 2) {
+    Index j = inner.begin;
+    for (; j + 2 <= inner.end; j += 2) {
       add(std::integral_constant<int, 0>{});
       add(std::integral_constant<int, 1>{});
     }
-    if (j < whole.end) add(std::integral_constant<int, 0>{});
+    if (j < inner.end) add(std::integral_constant<int, 0>{});
     static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA {
       T* const w = weight(a, b + k);
       channels.store(w, channels.load(w) + (sum[0][k] + sum[1][k]));
@@ -172,12 +177,12 @@ struct Depthwise {
   }
 
   /// All three taps of one row of the window, where pixels are shared.
-  TAPEGRAD_INLINE void add_neighbours(Index i, Index a) const {
+  TAPEGRAD_INLINE void add_neighbours(Index i, Index a, Span inner) const {
     constexpr int group = 4;
     Vector sum[2][3];
     static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA { sum[0][b] = sum[1][b] = Vector(T(0)); });
-    const T* x = pixel(row_of(i, a), column_of(whole.begin, 0));
-    const T* g = output(i, whole.begin);
+    const T* x = pixel(row_of(i, a), column_of(inner.begin, 0));
+    const T* g = output(i, inner.begin);
     const auto add = [&](auto count) TAPEGRAD_INLINE_LAMBDA {
       Vector factor[group];
       static_for<count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { factor[k] = channels.load(g + k * p.y_pixel_stride); });
@@ -191,9 +196,9 @@ struct Depthwise {
       x += count * p.channels;
       g += count * p.y_pixel_stride;
     };
-    Index j = whole.begin;
-    for (; j + group <= whole.end; j += group) add(std::integral_constant<int, group>{});
-    for (; j < whole.end; ++j) add(std::integral_constant<int, 1>{});
+    Index j = inner.begin;
+    for (; j + group <= inner.end; j += group) add(std::integral_constant<int, group>{});
+    for (; j < inner.end; ++j) add(std::integral_constant<int, 1>{});
     static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA {
       T* const w = weight(a, b);
       channels.store(w, channels.load(w) + (sum[0][b] + sum[1][b]));
@@ -211,27 +216,39 @@ struct Depthwise {
   }
 };
 
-/// Calls body(kernels of one register of channels, row) for all channels and rows.
+/// Calls body(kernels of one register of channels, row, columns) for all of them. So many columns of so many channels
+/// go down the image together that the rows which a window reads stay in the first cache.
 template <class T, class Arch, class F>
-TAPEGRAD_INLINE void for_rows(const DepthwiseArguments& p, F body) {
+TAPEGRAD_INLINE void for_parts(const DepthwiseArguments& p, F body) {
   constexpr Index width = lanes<T, Arch>;
+  constexpr Index bytes = 512;
+  constexpr Index channels = bytes / static_cast<Index>(sizeof(T));
+  const Index part_columns = p.channels > channels / 2 ? 8 : 16;
   const Span whole = whole_positions(p.across, p.columns);
-  for (Index i = p.begin; i < p.end; ++i) {
-    const Span down = taps_inside(p.down, i);
-    Index c = 0;
-    for (; c + width <= p.channels; c += width) body(Depthwise<T, Arch, false>{p, {width}, c, whole, down}, i);
-    if (c < p.channels) body(Depthwise<T, Arch, true>{p, {p.channels - c}, c, whole, down}, i);
+  for (Index first = 0; first < p.channels; first += channels) {
+    const Index last = smaller(first + channels, p.channels);
+    for (Index j = 0; j < p.columns; j += part_columns) {
+      const Span columns = {j, smaller(j + part_columns, p.columns)};
+      for (Index i = p.begin; i < p.end; ++i) {
+        const Span down = taps_inside(p.down, i);
+        Index c = first;
+        for (; c + width <= last; c += width) {
+          body(Depthwise<T, Arch, false>{p, {width}, c, whole, down}, i, columns);
+        }
+        if (c < last) body(Depthwise<T, Arch, true>{p, {last - c}, c, whole, down}, i, columns);
+      }
+    }
   }
 }
 
 template <class T, class Arch>
 void depthwise_sums(const DepthwiseArguments& p) {
-  for_rows<T, Arch>(p, [](const auto& kernels, Index i) { kernels.sum_row(i); });
+  for_parts<T, Arch>(p, [](const auto& kernels, Index i, Span columns) { kernels.sum(i, columns); });
 }
 
 template <class T, class Arch>
 void depthwise_gradient(const DepthwiseArguments& p) {
-  for_rows<T, Arch>(p, [](const auto& kernels, Index i) { kernels.add_row(i); });
+  for_parts<T, Arch>(p, [](const auto& kernels, Index i, Span columns) { kernels.add(i, columns); });
 }
 
 template <class T, class Arch>

@@ -40,9 +40,10 @@ std::vector<Comparison> compare(const std::vector<Step>& contenders, const Compa
 
 std::vector<Workload> tape_workloads();
 std::vector<Workload> operation_workloads();
+std::vector<Workload> convolution_workloads();
+std::vector<Workload> pool_workloads();
 std::vector<Workload> norm_workloads();
 std::vector<Workload> optimizer_workloads();
 std::vector<Workload> network_workloads();
-std::vector<Workload> pool_workloads();
 
 }  // namespace bench

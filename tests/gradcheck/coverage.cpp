@@ -91,6 +91,11 @@ void count_kernel_calls() {
   count_pair<&Table::min_index>(table, "min_index");
   count_pair<&Table::sum_chunk>(table, "sum_chunk");
   count_pair<&Table::sum_columns_chunk>(table, "sum_columns_chunk");
+  count_pair<&Table::window_sums>(table, "window_sums");
+  count_pair<&Table::window_gradient>(table, "window_gradient");
+  count_pair<&Table::tap_sums>(table, "tap_sums");
+  count_pair<&Table::depthwise_sums>(table, "depthwise_sums");
+  count_pair<&Table::depthwise_gradient>(table, "depthwise_gradient");
   count_pair<&Table::softmax>(table, "softmax");
   count_pair<&Table::softmax_backward>(table, "softmax_backward");
   count_pair<&Table::log_softmax>(table, "log_softmax");
