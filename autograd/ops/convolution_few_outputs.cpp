@@ -115,7 +115,8 @@ class FewOutputs {
 
 bool has_few_outputs(const WindowPlan& plan, DType dtype) {
   const Index width = kernels::table().convolution_columns[kernel_index(dtype)] / 2;
-  return plan.groups == 1 && plan.x_channels >= 16 && 2 * plan.y_channels <= width;
+  const Index few = std::max<Index>(width / 4, 1);
+  return plan.groups == 1 && plan.x_channels >= 16 && plan.y_channels <= few;
 }
 
 void sum_few_outputs(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias,
