@@ -1,5 +1,5 @@
-// Convolutions of images whose channels come last, read in place: the channels of neighbouring taps follow each other in
-// memory, so that a window is a few long runs and needs no copy of its own.
+// Convolutions of images whose channels come last, read in place: the channels of neighbouring taps follow each other
+// in memory, so that a window is a few long runs and needs no copy of its own.
 #include "autograd/kernels/convolution_axis.h"
 #include "autograd/kernels/convolution_micro.h"
 #include "autograd/kernels/fill.h"

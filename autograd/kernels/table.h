@@ -102,8 +102,8 @@ struct WindowSumArguments {
 /// The gradient of such sums in the weights, added to what is there:
 ///   dweight[t, k, o] += sum over i < rows and j < columns of
 ///                       x[row_offset[i] + j * x_pixel_stride + run_offset[t] + k] g[i, j, o]
-/// `dweight` is packed in panels of convolution_columns outputs, without the row for `start`. g is [rows, columns] pixels
-/// of g_pixel_stride elements.
+/// `dweight` is packed in panels of convolution_columns outputs, without the row for `start`. g is [rows, columns]
+/// pixels of g_pixel_stride elements.
 struct WindowGradientArguments {
   Index rows = 0, columns = 0, channels = 0;  ///< of g
   const void* x = nullptr;
