@@ -216,27 +216,22 @@ struct Depthwise {
   }
 };
 
-/// Calls body(kernels of one register of channels, row, columns) for all of them. So many columns of so many channels
-/// go down the image together that the rows which a window reads stay in the first cache.
+/// Calls body(kernels of one register of channels, row, columns) for all of them, in the order in which they lie in
+/// memory: the processor then foresees what is read next.
 template <class T, class Arch, class F>
 TAPEGRAD_INLINE void for_parts(const DepthwiseArguments& p, F body) {
   constexpr Index width = lanes<T, Arch>;
-  constexpr Index bytes = 512;
-  constexpr Index channels = bytes / static_cast<Index>(sizeof(T));
-  const Index part_columns = p.channels > channels / 2 ? 8 : 16;
+  constexpr Index part_columns = 8;
   const Span whole = whole_positions(p.across, p.columns);
-  for (Index first = 0; first < p.channels; first += channels) {
-    const Index last = smaller(first + channels, p.channels);
+  for (Index i = p.begin; i < p.end; ++i) {
+    const Span down = taps_inside(p.down, i);
     for (Index j = 0; j < p.columns; j += part_columns) {
       const Span columns = {j, smaller(j + part_columns, p.columns)};
-      for (Index i = p.begin; i < p.end; ++i) {
-        const Span down = taps_inside(p.down, i);
-        Index c = first;
-        for (; c + width <= last; c += width) {
-          body(Depthwise<T, Arch, false>{p, {width}, c, whole, down}, i, columns);
-        }
-        if (c < last) body(Depthwise<T, Arch, true>{p, {last - c}, c, whole, down}, i, columns);
+      Index c = 0;
+      for (; c + width <= p.channels; c += width) {
+        body(Depthwise<T, Arch, false>{p, {width}, c, whole, down}, i, columns);
       }
+      if (c < p.channels) body(Depthwise<T, Arch, true>{p, {p.channels - c}, c, whole, down}, i, columns);
     }
   }
 }
