@@ -257,7 +257,7 @@ TEST_CASE("batch_norm with a given mean and variance") {
                   batch_norm(x, w, b, {.mean = mean, .var = var}).slice(0, 0, 1)));
 }
 
-TEST_CASE("norms of nothing") {
+TEST_CASE("normalizing nothing") {
   const Tensor x = zeros({0, 3});
   CHECK(layer_norm(x).shape() == Shape{0, 3});
   CHECK(group_norm(zeros({0, 2, 4}), 2).shape() == Shape{0, 2, 4});
