@@ -29,6 +29,16 @@ struct WithEmptySample {
 
 // ---- what is right ----
 
+TEST_CASE("a projection that passes kinks on its way is tried with smaller steps") {
+  // Of ten thousand rectifiers, hundreds switch within the usual step.
+  random::Generator generator(3);
+  const Tensor x = random::normal({10000}, {.std = 1e-4, .dtype = f64, .generator = &generator});
+  CHECK(gradcheck([](Arg v) { return relu(v); }, x, {.mode = CheckMode::fast}));
+  const auto wrong = pointwise(
+      "wrong", [](auto v) { return relu(v); }, [](auto v) { return where(v > 0, 1.0001, 0); });
+  CHECK_FALSE(gradcheck(wrong, x, {.mode = CheckMode::fast}));
+}
+
 TEST_CASE("gradcheck passes right gradients of first and second order", "[gradcheck]") {
   const auto f = [](Arg a, Arg b) { return tanh(a) * exp(b) / (1 + square(a)); };
   const GradcheckReport report = gradcheck(f, {draw({3, 4}), draw({4}, 2)}, {.second_order = true});

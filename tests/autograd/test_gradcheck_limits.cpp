@@ -157,7 +157,7 @@ TEST_CASE("gradcheck's fast mode finds one wrong element among thousands", "[gra
 
 TEST_CASE("gradcheck's fast mode steps around kinks", "[gradcheck]") {
   Tensor x = draw({5000});
-  for (const std::size_t i : {17u, 800u, 4321u}) x.span<double>()[i] = 1e-8;
+  for (const std::size_t i : {17u, 800u, 4321u}) x.span<double>()[i] = 0;  // no step is too small to meet it
   const GradcheckReport report = gradcheck(relu, x);
   INFO(report);
   CHECK(report);
