@@ -26,13 +26,6 @@ std::atomic<std::uint32_t> default_stream{0};
 
 thread_local Generator* stand_in = nullptr;  // for the default generator
 
-Generator reserve(Generator* generator, std::uint64_t blocks) {
-  if (!generator) generator = stand_in;
-  if (generator) return generator->reserve(blocks);
-  const std::uint64_t position = default_position.fetch_add(Generator::positions_for(blocks));
-  return Generator(default_seed.load(), default_stream.load(), position);
-}
-
 std::uint64_t word64(const PhiloxCounter& bits, int half) {
   return std::uint64_t{bits[static_cast<std::size_t>(2 * half + 1)]} << 32 | bits[static_cast<std::size_t>(2 * half)];
 }
@@ -149,6 +142,13 @@ std::string text_of(double value) {
 }
 
 }  // namespace
+
+Generator reserve(Generator* generator, std::uint64_t blocks) {
+  if (!generator) generator = stand_in;
+  if (generator) return generator->reserve(blocks);
+  const std::uint64_t position = default_position.fetch_add(Generator::positions_for(blocks));
+  return Generator(default_seed.load(), default_stream.load(), position);
+}
 
 void seed(std::uint64_t n) { set_state(Generator(n)); }
 

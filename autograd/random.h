@@ -71,6 +71,9 @@ void seed(std::uint64_t n);
 Generator state();
 void set_state(const Generator& generator);
 
+/// Reserves the numbers of one draw from `generator`, or from the default one where there is none. Internal.
+Generator reserve(Generator* generator, std::uint64_t blocks);
+
 /// While it lives, this thread draws from `generator` where it would draw from the default one. Internal.
 class StandIn {
  public:

@@ -6,6 +6,7 @@ void fill_table(Table& table) {
   fill_convolution(table);
   fill_convolution_depthwise(table);
   fill_copy(table);
+  fill_dropout(table);
   fill_fold(table);
   fill_gemm(table);
   fill_gemv(table);

@@ -12,6 +12,7 @@ void fill_table(Table& table);
 void fill_convolution(Table& table);
 void fill_convolution_depthwise(Table& table);
 void fill_copy(Table& table);
+void fill_dropout(Table& table);
 void fill_fold(Table& table);
 void fill_gemm(Table& table);
 void fill_gemv(Table& table);

@@ -1,4 +1,4 @@
-// Picking rows by index, and its transpose: adding rows to where they were picked from.
+// Picking rows by index, and its transpose: rows added up where they were picked from.
 #include "autograd/kernels/fill.h"
 
 namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME {
@@ -28,31 +28,59 @@ void gather_rows(const void* from, const std::int64_t* index, void* to, Index ro
   }
 }
 
+/// to[c] = the sum of source[k][c] over the sources, for all c < width: a strip of registers at a time.
 template <class T, class Arch>
-void scatter_add_rows(const void* rows, const std::int64_t* index, void* to, Index count, Index width, Index begin,
-                      Index end) {
+TAPEGRAD_INLINE void add_up(const void* const* source, Index sources, Index shift, T* to, Index width) {
+  const auto row = [=](Index k) TAPEGRAD_INLINE_LAMBDA {
+    return reinterpret_cast<const T*>(static_cast<const char*>(source[k]) + shift);
+  };
   constexpr Index step = lanes<T, Arch>;
-  for (Index r = 0; r < count; ++r) {
-    const T* source = static_cast<const T*>(rows) + r * width;
-    T* target = static_cast<T*>(to) + index[r] * width;
-    Index c = begin;
-    for (; c + step <= end; c += step) {
-      store_all<T, Arch>(target + c, load_all<T, Arch>(target + c) + load_all<T, Arch>(source + c));
+  constexpr int strip = 8;
+  Index c = 0;
+  for (; c + strip * step <= width; c += strip * step) {
+    Batch<T, Arch> sum[strip];
+    static_for<strip>([&](auto i) TAPEGRAD_INLINE_LAMBDA { sum[i] = load_all<T, Arch>(row(0) + c + i * step); });
+    for (Index k = 1; k < sources; ++k) {
+      const T* const from = row(k) + c;
+      static_for<strip>([&](auto i) TAPEGRAD_INLINE_LAMBDA { sum[i] += load_all<T, Arch>(from + i * step); });
     }
-    if (c < end) {
-      const Index left = end - c;
-      store_partial<T, Arch>(target + c,
-                             load_partial<T, Arch>(target + c, left) + load_partial<T, Arch>(source + c, left), left);
-    }
+    static_for<strip>([&](auto i) TAPEGRAD_INLINE_LAMBDA { store_all<T, Arch>(to + c + i * step, sum[i]); });
   }
+  for (; c + step <= width; c += step) {
+    Batch<T, Arch> sum = load_all<T, Arch>(row(0) + c);
+    for (Index k = 1; k < sources; ++k) sum += load_all<T, Arch>(row(k) + c);
+    store_all<T, Arch>(to + c, sum);
+  }
+  for (; c < width; ++c) {
+    T sum = row(0)[c];
+    for (Index k = 1; k < sources; ++k) sum += row(k)[c];
+    to[c] = sum;
+  }
+}
+
+template <class T, class Arch>
+void sum_rows(const RowSumArguments& a) {
+  T* const to = static_cast<T*>(a.to);
+  const auto clear = [&](Index begin, Index end) TAPEGRAD_INLINE_LAMBDA {
+    __builtin_memset(to + begin * a.width, 0, static_cast<std::size_t>((end - begin) * a.width) * sizeof(T));
+  };
+  Index next = a.begin;
+  for (Index s = a.first; s < a.count; ++s) {
+    const Index place = a.place != nullptr ? a.place[s] : s;
+    if (place >= a.end) break;
+    if (place > next) clear(next, place);
+    add_up<T, Arch>(a.source + a.start[s], a.start[s + 1] - a.start[s], a.shift, to + place * a.width, a.width);
+    next = place + 1;
+  }
+  if (a.end > next) clear(next, a.end);
 }
 
 }  // namespace
 
 void fill_rows(Table& table) {
   table.gather_rows = gather_rows<TargetArch>;
-  table.scatter_add_rows[0] = scatter_add_rows<float, TargetArch>;
-  table.scatter_add_rows[1] = scatter_add_rows<double, TargetArch>;
+  table.sum_rows[0] = sum_rows<float, TargetArch>;
+  table.sum_rows[1] = sum_rows<double, TargetArch>;
 }
 
 }  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME

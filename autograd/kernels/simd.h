@@ -174,13 +174,43 @@ TAPEGRAD_INLINE Batch<T, Arch> fnmadd(Batch<T, Arch> a, Batch<T, Arch> b, Batch<
     return xsimd::fnma(a, b, c);
 }
 
+/// The product of the lower halves, 32 bits each, of every lane.
+template <class Arch>
+TAPEGRAD_INLINE Batch<std::uint64_t, Arch> multiply_lower_halves(Batch<std::uint64_t, Arch> a,
+                                                                 Batch<std::uint64_t, Arch> b) {
+#if defined(__AVX512F__)
+  if constexpr (has_avx512<Arch>) {
+    return Batch<std::uint64_t, Arch>(_mm512_mul_epu32(a.data, b.data));
+  } else
+#endif
+#if defined(__AVX2__)
+      if constexpr (has_avx2<Arch>) {
+    return Batch<std::uint64_t, Arch>(_mm256_mul_epu32(a.data, b.data));
+  } else
+#endif
+#if defined(__SSE4_2__)
+      if constexpr (std::is_base_of_v<xsimd::sse4_2, Arch> && !has_avx2<Arch> && !has_avx512<Arch>) {
+    return Batch<std::uint64_t, Arch>(_mm_mul_epu32(a.data, b.data));
+  } else
+#endif
+  {
+    alignas(64) std::uint64_t left[Batch<std::uint64_t, Arch>::size];
+    alignas(64) std::uint64_t right[Batch<std::uint64_t, Arch>::size];
+    a.store_aligned(left);
+    b.store_aligned(right);
+    for (std::size_t i = 0; i < Batch<std::uint64_t, Arch>::size; ++i) {
+      left[i] = (left[i] & 0xFFFFFFFF) * (right[i] & 0xFFFFFFFF);
+    }
+    return Batch<std::uint64_t, Arch>::load_aligned(left);
+  }
+}
+
 /// select(mask, a, b): lane by lane mask ? a : b.
 using xsimd::select;
 
-/// The same bits read as another type of the same size.
+/// The same bits read as lanes of another type.
 template <class To, class T, class Arch>
 TAPEGRAD_INLINE Batch<To, Arch> bitcast(Batch<T, Arch> value) {
-  static_assert(sizeof(To) == sizeof(T));
 #if XSIMD_VERSION_MAJOR >= 11
   return xsimd::bitwise_cast<To>(value);
 #else

@@ -71,6 +71,20 @@ struct CopyArguments {
   Index to_strides[max_copy_rank] = {};
 };
 
+/// Rows [begin, end) of a table: row place[s] is the sum of the rows source[start[s]] ... source[start[s + 1] - 1], added
+/// in this order, and rows without a sum are zero.
+struct RowSumArguments {
+  const void* const* source = nullptr;  ///< rows of `width` elements, those of a sum side by side
+  Index shift = 0;                      ///< bytes from a source to its row
+  const Index* start = nullptr;         ///< count + 1 of them
+  const Index* place = nullptr;         ///< ascending; null: place[s] is s
+  Index count = 0;                      ///< of sums
+  void* to = nullptr;
+  Index width = 0;
+  Index first = 0;  ///< the first sum whose place is not before `begin`
+  Index begin = 0, end = 0;
+};
+
 /// Scans along the middle axis of [outer, n, inner], for lines [begin, end) of its outer * inner lines. Every line is
 /// computed in double, in order; so it has the same bits however lines are handed out.
 struct ScanArguments {
@@ -279,6 +293,22 @@ struct ColumnAffineOfTwoArguments {
   void* out = nullptr;
 };
 
+/// Elements that share 16 blocks of 128 random bits: element 64 g + 16 k + j of a draw takes word k of block 16 g + j.
+/// So a register of any width holds the words of elements that lie side by side.
+inline constexpr Index dropout_group = 64;
+
+/// y[i] = (word of element i) < threshold ? 0 : x[i] * scale, for i in [begin, end). Seed, stream and position are those
+/// of a random::Generator. `begin` is a multiple of dropout_group, and so is `end`, unless it is the end of the draw.
+struct DropoutArguments {
+  const void* x = nullptr;
+  void* y = nullptr;
+  Index begin = 0, end = 0;
+  std::uint64_t seed = 0, position = 0;
+  std::uint32_t stream = 0;
+  std::uint32_t threshold = 0;
+  double scale = 1;
+};
+
 // ---- function types ----
 
 /// out[i] = primitive(a[i], b[i], c[i], d[i]) for i < n, of as many operands as the primitive has; the others are not
@@ -431,10 +461,12 @@ struct Table {
   CastFunction cast[5][5];
   /// to[r] = from[index[r]] for rows r in [begin, end) of row_bytes bytes. Indices are in range: the caller checks.
   void (*gather_rows)(const void* from, const std::int64_t* index, void* to, Index row_bytes, Index begin, Index end);
-  /// to[index[r], c] += rows[r, c] for all r < count in order, for columns [begin, end) of `width`: threads take
-  /// columns, so that repeated indices add up in one order.
-  void (*scatter_add_rows[2])(const void* rows, const std::int64_t* index, void* to, Index count, Index width,
-                              Index begin, Index end);
+  /// Rows that go to the same place of a table, added up.
+  void (*sum_rows[2])(const RowSumArguments& arguments);
+
+  // ---- dropout ----
+
+  void (*dropout[2])(const DropoutArguments& arguments);
 
   // ---- optimizers, on flat arrays; cut them anywhere ----
 

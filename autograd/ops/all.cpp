@@ -5,7 +5,9 @@
 #include "autograd/ops/arrange.h"
 #include "autograd/ops/conv.h"
 #include "autograd/ops/diagonal.h"
+#include "autograd/ops/dropout.h"
 #include "autograd/ops/einsum.h"
+#include "autograd/ops/embedding.h"
 #include "autograd/ops/formula.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/linalg.h"
@@ -25,9 +27,10 @@ namespace tapegrad::detail {
 
 std::vector<OpDescription> all_ops() {
   std::vector<OpDescription> list;
-  for (const auto family : {&formula_ops, &reduce_ops, &scan_ops, &shape_ops, &arrange_ops, &pad_ops, &diagonal_ops,
-                            &matmul_ops, &einsum_ops, &convolution_ops, &pool_ops, &upsample_ops, &linalg_ops,
-                            &index_ops, &sort_ops, &softmax_ops, &normalization_ops, &cross_entropy_ops, &loss_ops}) {
+  for (const auto family :
+       {&formula_ops, &reduce_ops, &scan_ops,        &shape_ops, &arrange_ops,  &pad_ops,           &diagonal_ops,
+        &matmul_ops,  &einsum_ops, &convolution_ops, &pool_ops,  &upsample_ops, &normalization_ops, &dropout_ops,
+        &linalg_ops,  &index_ops,  &embedding_ops,   &sort_ops,  &softmax_ops,  &cross_entropy_ops, &loss_ops}) {
     std::vector<OpDescription> ops = family();
     std::move(ops.begin(), ops.end(), std::back_inserter(list));
   }

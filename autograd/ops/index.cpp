@@ -7,6 +7,7 @@
 #include "autograd/kernels/table.h"
 #include "autograd/ops/elements.h"
 #include "autograd/ops/pointwise.h"
+#include "autograd/ops/row_sums.h"
 #include "autograd/ops/shape.h"
 
 namespace tapegrad {
@@ -218,19 +219,16 @@ struct TakeTranspose {
     if (a.axis < 0) a.axis += shape.ndim();
     const Tensor index = resolve(x, x[1], a.size);
     const Tensor values = detail::contiguous_elements(x[0]);
-    Tensor y = zeros(shape, values.dtype());
+    Tensor y = Tensor::empty(shape, values.dtype());
     const Blocks blocks(shape, a.axis);
-    const auto add_rows = kernels::table().scatter_add_rows[detail::kernel_index(y.dtype())];
-    const auto bytes = static_cast<std::int64_t>(size_of(y.dtype()));
-    const std::int64_t count = index.size();
-    const double cost = nanoseconds_per_element * static_cast<double>(count);
-    for (std::int64_t o = 0; o < blocks.outer; ++o) {
-      const std::byte* const from = values.data<std::byte>() + o * count * blocks.inner * bytes;
-      std::byte* const to = y.data<std::byte>() + o * a.size * blocks.inner * bytes;
-      detail::for_ranges(blocks.inner, cost, [&](std::int64_t begin, std::int64_t end) {
-        add_rows(from, index.data<std::int64_t>(), to, count, blocks.inner, begin, end);
-      });
-    }
+    const detail::IndexedRows rows{index, values};
+    const detail::RowSums sums({&rows, 1}, a.size, blocks.inner, y.dtype());
+    const std::int64_t table_bytes = a.size * blocks.inner * static_cast<std::int64_t>(size_of(y.dtype()));
+    const double cost = nanoseconds_per_element * static_cast<double>((a.size + index.size()) * blocks.inner);
+    detail::for_ranges(blocks.outer, cost, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t o = begin; o < end; ++o)
+        sums.write_table(y.data<std::byte>() + o * table_bytes, o * index.size());
+    });
     return y;
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) { w.give(0, take(g, w.input(1), a.axis)); }

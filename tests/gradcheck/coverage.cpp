@@ -108,11 +108,12 @@ void count_kernel_calls() {
   count_pair<&Table::column_dots>(table, "column_dots");
   count_pair<&Table::column_affine>(table, "column_affine");
   count_pair<&Table::column_affine_of_two>(table, "column_affine_of_two");
-  count_pair<&Table::scatter_add_rows>(table, "scatter_add_rows");
   count_pair<&Table::max_pool>(table, "max_pool");
   count_pair<&Table::max_pool_select>(table, "max_pool_select");
   count_pair<&Table::max_pool_scatter>(table, "max_pool_scatter");
   count_pair<&Table::resample>(table, "resample");
+  count_pair<&Table::dropout>(table, "dropout");
+  count_pair<&Table::sum_rows>(table, "sum_rows");
   count<&Table::any>(table.any, "any");
   count<&Table::all>(table.all, "all");
   count_pair<&Table::machine>(table, "pointwise machine");

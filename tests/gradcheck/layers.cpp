@@ -98,7 +98,8 @@ WallRow check_layer(const LayerDescription& layer) { return LayerCheck(layer).ru
 std::vector<LayerDescription> all_layers() {
   const FixedRandom fixed;  // initial values
   std::vector<LayerDescription> list{dense()};
-  for (const auto family : {&convolution_layers, &norm_layers, &pool_layers, &small_layers}) {
+  for (const auto family :
+       {&convolution_layers, &norm_layers, &pool_layers, &small_layers, &embedding_and_dropout_layers}) {
     for (LayerDescription& layer : family()) list.push_back(std::move(layer));
   }
   return list;

@@ -78,6 +78,7 @@ std::vector<LayerDescription> all_layers();
 std::vector<LayerDescription> convolution_layers();
 std::vector<LayerDescription> norm_layers();
 std::vector<LayerDescription> pool_layers();
+std::vector<LayerDescription> embedding_and_dropout_layers();
 std::vector<LayerDescription> small_layers();
 
 }  // namespace tapegrad::tests

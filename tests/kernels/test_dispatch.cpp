@@ -99,7 +99,8 @@ TEST_CASE("every entry of the table is filled", "[kernels]") {
   CHECK(t.fill != nullptr);
   CHECK(all_set(t.cast));
   CHECK(t.gather_rows != nullptr);
-  CHECK(all_set(t.scatter_add_rows));
+  CHECK(all_set(t.sum_rows));
+  CHECK(all_set(t.dropout));
   CHECK(all_set(t.sgd_step));
   CHECK(all_set(t.adam_step));
   CHECK(all_set(t.axpy));
