@@ -143,10 +143,11 @@ int main(int count, char** arguments) try {
   kept("max, then global pooling", both);
   kept("global pooling only", global);
 
-  const bool is_measured =
-      expect(max[1] > dense[1] && max[1] > strided[1], "max pooling keeps more at one pixel than none does") &&
-      expect(both[1] > max[1], "global pooling keeps more at one pixel than max pooling does") &&
-      expect(global[largest_shift] > 2 * max[largest_shift], "global pooling keeps twice as much at four pixels");
+  const bool is_measured = expect(max[1] > dense[1] && max[1] > strided[1],
+                                  "max pooling is better at one pixel than strides, and than a dense net") &&
+                           expect(both[1] > max[1], "global pooling is better at one pixel than max pooling") &&
+                           expect(global[largest_shift] > 2 * max[largest_shift],
+                                  "global pooling only is twice as good at four pixels as max pooling");
   return is_measured ? 0 : 1;
 } catch (const std::exception& error) {
   std::cerr << "translation: " << error.what() << '\n';

@@ -25,6 +25,10 @@ with runs.Runs(sys.argv[1]) as program:
     dense = rows["dense"][1]
     assert dense[0] > 0.6 and max(dense[2:]) < 0.3, dense
 
+    status, out_of_defaults, error = program.run()
+    assert (status, error) == (0, ""), (status, out_of_defaults, error)
+    assert len(ROW.findall(out_of_defaults)) == 6 and "global pooling only" in out_of_defaults, out_of_defaults
+
     # A seed makes a run repeatable.
     assert program.run("--epochs", 1, "--seed", 1)[1] == out
 
