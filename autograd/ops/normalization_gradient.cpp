@@ -163,10 +163,10 @@ void give_norm_gradients(Walk& w, const NormAttributes& a, const Tensor& g, bool
   if (!w.needs(0) && !w.needs(1)) return w.give(2, apply<NormBiasGradient>(a, Arg(g)));
   const Tensor& x = w.input(0);
   const Tensor weight = w.needs(0) ? w.input(1) : ones({}, x.dtype());
-  const NormGradients d = no_tape([&] { return gradients(a, x, weight, g, w.needs(0), w.needs(1) || wants_bias); });
-  const auto with = [&](const Tensor& ready) {
+  NormGradients d = no_tape([&] { return gradients(a, x, weight, g, w.needs(0), w.needs(1) || wants_bias); });
+  const auto with = [&](Tensor& ready) {  // handed over: the walk copies a gradient that others hold, too
     NormAttributes known = a;
-    known.ready = ready;
+    known.ready = std::move(ready);
     return known;
   };
   if (w.needs(0)) w.give(0, apply<NormGradient>(with(d.x), Arg(x), Arg(g), Arg(weight)));
