@@ -53,6 +53,7 @@
 #include "nn/sequential.h"
 #include "nn/summary.h"
 #include "nn/upsample.h"
+#include "optim/adagrad.h"
 #include "optim/adam.h"
 #include "optim/clip.h"
 #include "optim/sgd.h"

@@ -6,18 +6,12 @@
 
 #include "autograd/kernels/table.h"
 #include "autograd/ops/elements.h"
+#include "autograd/touched_rows.h"
 
 namespace tapegrad {
 namespace {
 
 constexpr double nanoseconds_per_element = 0.25;
-
-// Makes the handle the only one, so that its elements may be overwritten: the same gradient may be in use elsewhere.
-// What is written is a constant for a tape that recorded the gradient.
-void make_own(Tensor& gradient) {
-  if (!gradient.is_sole_owner()) gradient = gradient.clone();
-  gradient.block()->node.store(0, std::memory_order_relaxed);
-}
 
 double sum_of_squares(const Tensor& gradient) {
   const Tensor x = detail::contiguous_elements(gradient);
@@ -35,10 +29,10 @@ double sum_of_squares(const Tensor& gradient) {
 
 }  // namespace
 
-const Tensor& Gradients::at(std::string_view name, SourceLocation at) const {
+const Gradients::Item& Gradients::item(std::string_view name, SourceLocation at) const {
   for (const Item& item : items_) {
     if (detail::interned(item.name) != name) continue;
-    if (item.gradient.defined()) return item.gradient;
+    if (item.gradient.defined()) return item;
     fail("gradients: the loss did not reach \"" + std::string(name) + "\", so it has no gradient", at);
   }
   const std::string nearest = detail::nearest_name(name, names());
@@ -46,14 +40,27 @@ const Tensor& Gradients::at(std::string_view name, SourceLocation at) const {
        nearest.empty() ? "" : "did you mean \"" + nearest + "\"?");
 }
 
-const Tensor& Gradients::operator[](const detail::ParameterAt& key) const {
+Tensor Gradients::dense(const Item& item) {
+  if (!item.rows.defined()) return item.gradient;
+  return detail::dense_rows({item.rows, item.gradient}, item.parameter.shape());
+}
+
+Tensor Gradients::at(std::string_view name, SourceLocation at) const { return dense(item(name, at)); }
+
+Tensor Gradients::operator[](const detail::ParameterAt& key) const {
   for (const Item& item : items_) {
     if (item.parameter.block() != key.parameter.value().block()) continue;
-    if (item.gradient.defined()) return item.gradient;
+    if (item.gradient.defined()) return dense(item);
     fail("gradients: the loss did not reach \"" + detail::interned(item.name) + "\", so it has no gradient", key.line);
   }
   fail("gradients: the parameter is not one of those that the gradients were taken for", key.line,
        "a copy of a model has parameters of its own");
+}
+
+std::optional<TouchedRows> Gradients::touched_rows(std::string_view name, SourceLocation at) const {
+  const Item& found = item(name, at);
+  if (!found.rows.defined()) return {};
+  return TouchedRows{found.rows, found.gradient};
 }
 
 std::size_t Gradients::size() const {
@@ -85,20 +92,37 @@ Gradients& Gradients::operator+=(const Gradients& other) {
                 "); take both for the same model: a copy of a model has parameters of its own");
   }
   for (std::size_t k = 0; k < items_.size(); ++k) {
-    Tensor& sum = items_[k].gradient;
-    if (!other.items_[k].gradient.defined()) continue;
-    if (!sum.defined()) {
-      sum = other.items_[k].gradient;
-      continue;
-    }
-    const Tensor addend = detail::contiguous_elements(other.items_[k].gradient);
-    make_own(sum);
-    const auto axpy = kernels::table().axpy[detail::kernel_index(sum.dtype())];
-    detail::for_ranges(sum.size(), nanoseconds_per_element, [&](std::int64_t begin, std::int64_t end) {
-      axpy(1, detail::element_at(addend, begin), detail::element_at(sum, begin), end - begin);
-    });
+    if (other.items_[k].gradient.defined()) add(items_[k], other.items_[k]);
   }
   return *this;
+}
+
+void Gradients::add(Item& item, const Item& other) {
+  Tensor& sum = item.gradient;
+  if (!sum.defined()) {
+    sum = other.gradient;
+    item.rows = other.rows;
+    return;
+  }
+  if (other.rows.defined()) {
+    const TouchedRows addend{other.rows, other.gradient};
+    if (item.rows.defined()) {
+      auto [rows, values] = detail::sum_of({item.rows, sum}, addend, item.parameter.shape());
+      item.rows = std::move(rows);
+      sum = std::move(values);
+    } else {
+      sum = detail::sum_of(std::move(sum), addend);
+    }
+    return;
+  }
+  sum = dense(item);
+  item.rows = {};
+  const Tensor addend = detail::contiguous_elements(other.gradient);
+  detail::make_own(sum);
+  const auto axpy = kernels::table().axpy[detail::kernel_index(sum.dtype())];
+  detail::for_ranges(sum.size(), nanoseconds_per_element, [&](std::int64_t begin, std::int64_t end) {
+    axpy(1, detail::element_at(addend, begin), detail::element_at(sum, begin), end - begin);
+  });
 }
 
 Gradients& Gradients::clip(double low, double high) {
@@ -107,7 +131,11 @@ Gradients& Gradients::clip(double low, double high) {
   };
   for (Item& item : items_) {
     if (!item.gradient.defined()) continue;
-    make_own(item.gradient);
+    if (!(low <= 0 && high >= 0)) {
+      item.gradient = dense(item);
+      item.rows = {};
+    }
+    detail::make_own(item.gradient);
     const auto n = static_cast<std::size_t>(item.gradient.size());
     if (item.gradient.dtype() == f64) {
       clip_elements(std::span(item.gradient.data<double>(), n));
@@ -121,7 +149,7 @@ Gradients& Gradients::clip(double low, double high) {
 Gradients& Gradients::operator*=(double factor) {
   for (Item& item : items_) {
     if (!item.gradient.defined()) continue;
-    make_own(item.gradient);
+    detail::make_own(item.gradient);
     const auto scale = kernels::table().scale[detail::kernel_index(item.gradient.dtype())];
     detail::for_ranges(item.gradient.size(), nanoseconds_per_element, [&](std::int64_t begin, std::int64_t end) {
       scale(factor, detail::element_at(item.gradient, begin), end - begin);

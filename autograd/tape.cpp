@@ -7,6 +7,7 @@
 #include "autograd/ops/pointwise.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/record.h"
+#include "autograd/touched_rows.h"
 
 namespace tapegrad {
 
@@ -165,6 +166,17 @@ void Walk::give(int k, const Tensor& g) {
 
 [[gnu::noinline]] void Walk::give_copy(int k, Tensor g) { give(k, std::move(g)); }
 
+bool Walk::takes_rows(int k) const {
+  if (!rows_ || recording() || !needs(k)) return false;
+  return detail::is_parameter(record.entries[input_of(entry_, k)]) && (*slot(k) & detail::target_flag);
+}
+
+void Walk::give_rows(int k, detail::IndexedRows rows) {
+  const std::uint32_t in = input_of(entry_, k);
+  record.walked[in] = 1;
+  rows_->list.push_back({in, std::move(rows)});
+}
+
 void Walk::fail_empty(int k) const {
   fail(std::string(entry_.op->name) + ": its rule gave an empty handle for input " + std::to_string(k), entry_.at);
 }
@@ -206,11 +218,22 @@ Gradients Tape::gradient(Arg y, detail::ParameterList parameters, const Gradient
   detail::CachedVector<Target> targets;
   targets.reserve(parameters.size());
   for (const auto& p : parameters) targets.push_back({p.block, 0, {}});
-  walk(y, targets, options);
+  detail::RowParts parts;
+  walk(y, targets, options, &parts);
   Gradients gradients;
   gradients.reserve(parameters.size());
   for (std::size_t k = 0; k < parameters.size(); ++k) {
-    gradients.append(parameters[k].name, parameters[k].block, std::move(targets[k].gradient));
+    const auto& [name, block] = parameters[k];
+    if (!targets[k].has_rows) {
+      gradients.append(name, block, std::move(targets[k].gradient));
+      continue;
+    }
+    TouchedRows rows = parts.sum(targets[k].index, Tensor::share(block));
+    if (targets[k].gradient.defined()) {
+      gradients.append(name, block, detail::sum_of(std::move(targets[k].gradient), rows));
+    } else {
+      gradients.append(name, block, std::move(rows));
+    }
   }
   return gradients;
 }
@@ -223,9 +246,9 @@ std::uint32_t Tape::index_of_target(Block* block) const {
   return i >= begin_ || has_older_targets_ ? i : 0;
 }
 
-void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& options) {
+void Tape::walk(const Arg& y, std::span<Target> targets, const GradientOptions& options, detail::RowParts* rows) {
   Result result{y.tensor(), options.seed};
-  walk({&result, 1}, targets, options.allow_unused, y.at());
+  walk({&result, 1}, targets, options.allow_unused, y.at(), rows);
 }
 
 void Tape::find(Result& result, SourceLocation at) const {
@@ -246,7 +269,8 @@ void Tape::find(Result& result, SourceLocation at) const {
   }
 }
 
-void Tape::walk(std::span<Result> results, std::span<Target> targets, bool allow_unused, SourceLocation at) {
+void Tape::walk(std::span<Result> results, std::span<Target> targets, bool allow_unused, SourceLocation at,
+                detail::RowParts* rows) {
   if (begin_ == ended) fail("gradient: this tape has ended with the scope around it", at);
   for (const Target& t : targets) {
     if (!t.block && !t.index) fail("gradient: what the gradient is wanted for is an empty handle", at);
@@ -283,19 +307,21 @@ void Tape::walk(std::span<Result> results, std::span<Target> targets, bool allow
       if (gradient_in(slot)) g = Arg(take_gradient(slot), at) + g;  // the same result twice
       put_gradient(record.slots[guard.base + r.index - first], std::move(g));
     }
-    walk_back(first, last, guard.base, at);
+    walk_back(first, last, guard.base, at, rows);
     for (Target& t : targets) {
       Block* g = t.index ? gradient_in(record.slots[guard.base + t.index - first]) : nullptr;
       if (g) t.gradient = Tensor::share(g);
+      t.has_rows = rows && t.index && rows->has(t.index);
     }
   }
   if (allow_unused) return;
   for (const Target& t : targets) {
-    if (!t.gradient.defined()) fail_unreached(targets, at);
+    if (!t.gradient.defined() && !t.has_rows) fail_unreached(targets, at);
   }
 }
 
-void Tape::walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base, SourceLocation at) {
+void Tape::walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base, SourceLocation at,
+                     detail::RowParts* rows) {
   const auto slot = [&](std::uint32_t i) -> std::uint64_t& { return record.slots[base + i - first]; };
   const bool keep = enclosing_ || keeps_saved_;
   record.inherit_line = true;
@@ -305,6 +331,8 @@ void Tape::walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base
   Walk walk;
   walk.first_ = first;
   walk.base_ = base;
+  const bool is_looked_at = has_hooks || checks || record.values;
+  walk.rows_ = is_looked_at ? nullptr : rows;
   struct End {
     Walk& walk;
     ~End() { walk.end(); }
@@ -343,7 +371,7 @@ void Tape::fail_unreached(std::span<const Target> targets, SourceLocation at) co
   std::string names;
   int missing = 0;
   for (const Target& t : targets) {
-    if (t.gradient.defined()) continue;
+    if (t.gradient.defined() || t.has_rows) continue;
     if (++missing > 3) continue;
     if (missing > 1) names += ", ";
     const std::uint32_t name = t.block->name.load(std::memory_order_relaxed);

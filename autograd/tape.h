@@ -16,6 +16,11 @@
 
 namespace tapegrad {
 
+namespace detail {
+struct IndexedRows;
+struct RowParts;
+}  // namespace detail
+
 /// What an op's rule sees while the walk is at its entry.
 class Walk {
  public:
@@ -40,6 +45,11 @@ class Walk {
   /// are summed, the input's dtype is restored, and contributions of several consumers are added up.
   void give(int k, Tensor&& gradient);
   void give(int k, const Tensor& gradient);
+  /// True when input k is a parameter whose gradient the caller takes by touched rows (touched_rows.h), and nobody
+  /// looks at it on the way.
+  bool takes_rows(int k) const;
+  /// Hands over rows of the gradient of input k, where takes_rows(k).
+  void give_rows(int k, detail::IndexedRows rows);
   /// Bit k: needs(k), for the first three inputs.
   unsigned needed() const { return needed_ & 7; }
   /// True when an enclosing tape records this walk: a fused backward must then be written in differentiable ops.
@@ -75,6 +85,7 @@ class Walk {
   std::uint32_t first_ = 0, base_ = 0;
   unsigned needed_ = 0;
   bool owns_ = false;
+  detail::RowParts* rows_ = nullptr;
 };
 
 struct GradientOptions {
@@ -115,7 +126,8 @@ class Tape {
   Tensor gradient(Arg y, const Tensor& x, const GradientOptions& options = {});
   Tensor gradient(Arg y, const Parameter& x, const GradientOptions& options = {});
   std::vector<Tensor> gradient(Arg y, const std::vector<Tensor>& xs, const GradientOptions& options = {});
-  /// ... with respect to every parameter of a model.
+  /// ... with respect to every parameter of a model. The gradient of a table that only sparse look-ups used is kept by
+  /// the rows that they touched, see Gradients.
   template <class Model>
     requires(!std::is_convertible_v<const Model&, const Tensor&>)
   Gradients gradient(Arg y, const Model& model, const GradientOptions& options = {}) {
@@ -176,6 +188,7 @@ class Tape {
     detail::Block* block;  // null: the entry at `index`
     std::uint32_t index;
     Tensor gradient;
+    bool has_rows = false;  // its gradient, or a part of it, came by rows
   };
   struct Hook {
     std::uint32_t index;
@@ -191,10 +204,12 @@ class Tape {
   Gradients gradient(Arg y, detail::ParameterList parameters, const GradientOptions& options);
   void add_hook(const Tensor& x, std::function<Tensor(const Tensor&)> f, SourceLocation at);
   void run_hooks(std::uint32_t i, std::uint32_t place);
-  void walk(const Arg& y, std::span<Target> targets, const GradientOptions& options);
-  void walk(std::span<Result> results, std::span<Target> targets, bool allow_unused, SourceLocation at);
+  void walk(const Arg& y, std::span<Target> targets, const GradientOptions& options, detail::RowParts* rows = nullptr);
+  void walk(std::span<Result> results, std::span<Target> targets, bool allow_unused, SourceLocation at,
+            detail::RowParts* rows = nullptr);
   void find(Result& result, SourceLocation at) const;
-  void walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base, SourceLocation at);
+  void walk_back(std::uint32_t first, std::uint32_t last, std::uint32_t base, SourceLocation at,
+                 detail::RowParts* rows);
   std::uint32_t index_of_target(detail::Block* block) const;
   [[noreturn]] void fail_unreached(std::span<const Target> targets, SourceLocation at) const;
 

@@ -49,7 +49,7 @@ class TapeAccess {
   /// A result with its cotangent.
   struct From {
     const Tensor& tensor;
-    const Tensor& cotangent;
+    Tensor cotangent;
   };
 
   /// The gradient of the sum of all <result, cotangent>, without that sum; an empty handle for what was not reached.

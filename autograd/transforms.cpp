@@ -136,7 +136,7 @@ Gradients hvp(const std::function<Tensor()>& f, const ParameterList& parameters,
   Tape outer({}, at);
   const Gradients g = value_and_grad(f, parameters, {.allow_unused = true}, at).gradient;
   std::vector<TapeAccess::From> from;
-  g.for_each([&](std::uint32_t name, const Tensor&, const Tensor& gradient) {
+  g.for_each([&](std::uint32_t name, const Tensor&, const Tensor& gradient, const Tensor&) {
     from.push_back({gradient, v.at(interned(name), at)});
   });
   return named(parameters, TapeAccess::gradient(outer, from, blocks_of(parameters), at), at);

@@ -8,10 +8,11 @@ namespace tapegrad::nn {
 /// y[..., :] = weight[indices[...], :]: a learned vector for each word, user or category. indices [...] of i64 or i32,
 /// weight [num_embeddings, embedding_dim], y [..., embedding_dim].
 ///
-/// The weight starts normally distributed with mean 0 and deviation 1, as in PyTorch. With `padding_idx`, that row starts
-/// as zeros and gets no gradient, so it stays: for the places behind the end of a shorter sequence. Throws for sizes below
-/// 1, a padding_idx out of range and, when called, for an index out of range. Bengio, Ducharme, Vincent and Jauvin, "A
-/// neural probabilistic language model", 2003.
+/// The weight starts normally distributed with mean 0 and deviation 1, as in PyTorch. With `padding_idx`, that row
+/// starts as zeros and gets no gradient, so it stays: for the places behind the end of a shorter sequence. With
+/// `sparse`, Tape::gradient(loss, model) keeps the touched rows of its gradient only, and optimizers step those only.
+/// Throws for sizes below 1, a padding_idx out of range and, when called, for an index out of range. Bengio, Ducharme,
+/// Vincent and Jauvin, "A neural probabilistic language model", 2003.
 class Embedding {
  public:
   Embedding(std::int64_t num_embeddings, std::int64_t embedding_dim, EmbeddingOptions options = {},

@@ -36,11 +36,11 @@ void Adam::prepare(Slot& slot) {
   slot.corrections = {1 - std::pow(options_.betas[0], t), 1 - std::pow(options_.betas[1], t)};
 }
 
-void Adam::update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const {
+void Adam::update(const Slot& slot, const void* gradient, std::int64_t begin, std::int64_t end) const {
   kernels::AdamArguments a;
   a.n = end - begin;
   a.parameter = detail::element_at(slot.parameter, begin);
-  a.gradient = detail::element_at(gradient, begin);
+  a.gradient = gradient;
   a.m = detail::element_at(slot.state[0], begin);
   a.v = detail::element_at(slot.state[1], begin);
   a.max_v = options_.amsgrad ? detail::element_at(slot.state[2], begin) : nullptr;
@@ -52,7 +52,7 @@ void Adam::update(const Slot& slot, const Tensor& gradient, std::int64_t begin, 
   a.correction1 = slot.corrections[0];
   a.correction2 = slot.corrections[1];
   a.decoupled = decoupled_;
-  kernels::table().adam_step[detail::kernel_index(gradient.dtype())](a);
+  kernels::table().adam_step[detail::kernel_index(slot.parameter.dtype())](a);
 }
 
 }  // namespace tapegrad::optim

@@ -37,7 +37,7 @@ class Adam : public Optimizer {
 
  private:
   void prepare(Slot& slot) override;
-  void update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const override;
+  void update(const Slot& slot, const void* gradient, std::int64_t begin, std::int64_t end) const override;
 
   AdamOptions options_;
   bool decoupled_;

@@ -64,11 +64,30 @@ Optimizer::Slot* Optimizer::find(const detail::Block* parameter, std::size_t gue
   return found == slots_.end() ? nullptr : &*found;
 }
 
-void Optimizer::check_gradient(const Slot& slot, const Tensor& gradient, SourceLocation at) const {
-  if (gradient.shape() == slot.parameter.shape() && gradient.dtype() == slot.parameter.dtype()) return;
-  fail(std::string(step_name_) + ": the gradient of `" + detail::interned(slot.name) + "` is " + describe(gradient) +
-           " and the parameter " + describe(slot.parameter),
-       at);
+void Optimizer::check_gradient(const Slot& slot, const Tensor& gradient, const Tensor& rows, SourceLocation at) const {
+  Shape shape = slot.parameter.shape();
+  if (rows.defined()) shape[0] = rows.size();
+  if (!(gradient.shape() == shape) || gradient.dtype() != slot.parameter.dtype()) {
+    fail(std::string(step_name_) + ": the gradient of `" + detail::interned(slot.name) + "` is " + describe(gradient) +
+             " and the parameter " + describe(slot.parameter),
+         at);
+  }
+  if (rows.defined()) check_rows(slot, rows, at);
+}
+
+// Threads step ranges of them at once: each row may be there once.
+void Optimizer::check_rows(const Slot& slot, const Tensor& rows, SourceLocation at) const {
+  std::int64_t before = -1;
+  for (const std::int64_t row : rows.span<const std::int64_t>()) {
+    if (row > before && row < slot.parameter.shape(0)) {
+      before = row;
+      continue;
+    }
+    fail(std::string(step_name_) + ": the gradient of `" + detail::interned(slot.name) + "` has row " +
+             std::to_string(row) + " behind row " + std::to_string(before) + "; the parameter is " +
+             describe(slot.parameter),
+         at, "rows must be ascending, each once");
+  }
 }
 
 void Optimizer::step(const Gradients& gradients, SourceLocation at) {
@@ -76,14 +95,14 @@ void Optimizer::step(const Gradients& gradients, SourceLocation at) {
   detail::CachedVector<Match> matches;
   matches.reserve(gradients.size());
   bool has_stranger = false;
-  gradients.for_each([&](std::uint32_t, const Tensor& parameter, const Tensor& gradient) {
+  gradients.for_each([&](std::uint32_t, const Tensor& parameter, const Tensor& gradient, const Tensor& rows) {
     Slot* const slot = find(parameter.block(), matches.size());
     if (!slot) {
       has_stranger = true;
       return;
     }
-    check_gradient(*slot, gradient, at);
-    matches.push_back({slot, detail::contiguous_elements(gradient)});
+    check_gradient(*slot, gradient, rows, at);
+    matches.push_back({slot, detail::contiguous_elements(gradient), rows});
   });
   if (has_stranger) fail_strangers(gradients, at);
   for (const Match& match : matches) {
@@ -104,17 +123,30 @@ void Optimizer::update_all(std::span<const Match> matches) {
       const std::int64_t size = match.gradient.size();
       const std::int64_t from = std::max(begin - first, std::int64_t{0});
       const std::int64_t to = std::min(end - first, size);
-      if (from < to) update(*match.slot, match.gradient, from, to);
+      if (from < to) update_part(match, from, to);
       first += size;
     }
   });
+}
+
+// Elements [begin, end) of the gradient: of the parameter's, or of those of some rows.
+void Optimizer::update_part(const Match& match, std::int64_t begin, std::int64_t end) const {
+  if (!match.rows.defined()) return update(*match.slot, detail::element_at(match.gradient, begin), begin, end);
+  const std::int64_t width = match.gradient.size() / match.rows.size();
+  for (std::int64_t i = begin; i < end;) {
+    const std::int64_t column = i % width;
+    const std::int64_t count = std::min(width - column, end - i);
+    const std::int64_t at = match.rows.data<std::int64_t>()[i / width] * width + column;
+    update(*match.slot, detail::element_at(match.gradient, i), at, at + count);
+    i += count;
+  }
 }
 
 void Optimizer::fail_strangers(const Gradients& gradients, SourceLocation at) {
   std::string names;
   int strangers = 0;
   bool is_known_by_name = false;
-  gradients.for_each([&](std::uint32_t name, const Tensor& parameter, const Tensor&) {
+  gradients.for_each([&](std::uint32_t name, const Tensor& parameter, const Tensor&, const Tensor&) {
     if (find(parameter.block(), 0)) return;
     is_known_by_name |= std::any_of(slots_.begin(), slots_.end(), [name](const Slot& s) { return s.name == name; });
     if (++strangers <= 3) names += (strangers > 1 ? ", `" : " `") + detail::interned(name) + "`";

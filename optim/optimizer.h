@@ -32,6 +32,11 @@ concept Trainable = !std::is_base_of_v<Optimizer, Model>;
 
 /// Takes the parameters of a model once; then `step(gradients)` changes them. Copies of the model have parameters of
 /// their own and are not trained; moving the model is fine. A step is never recorded by a tape, and makes no malloc.
+///
+/// Of a gradient by touched rows (Gradients), only these rows are stepped: the others stay as they are, with their
+/// velocities and moments. SGD without momentum and weight decay, and Adagrad without weight decay, so do what they
+/// would do with the same gradient as a tensor. With the others, rows that are not touched miss the decay of
+/// parameters, velocities and moments.
 class Optimizer {
  public:
   Optimizer(const Optimizer&) = delete;
@@ -70,9 +75,9 @@ class Optimizer {
   /// Called for each parameter before the step changes any; `slot.steps` counts this step.
   virtual void prepare(Slot&) {}
 
-  /// Changes elements [begin, end) of one parameter. `gradient` is contiguous, of the parameter's shape and dtype.
+  /// Changes elements [begin, end) of one parameter, whose gradients lie at `gradient`, in the parameter's dtype.
   /// Called from several threads at once, for ranges that do not overlap.
-  virtual void update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const = 0;
+  virtual void update(const Slot& slot, const void* gradient, std::int64_t begin, std::int64_t end) const = 0;
 
   /// Throws unless low <= value < high.
   static void check_option(const char* optimizer, const char* option, double value, double low, double high,
@@ -82,12 +87,15 @@ class Optimizer {
   struct Match {
     Slot* slot;
     Tensor gradient;
+    Tensor rows;  // that the gradient has; an empty handle: all
   };
   Slot* find(const detail::Block* parameter, std::size_t guess);
-  void check_gradient(const Slot& slot, const Tensor& gradient, SourceLocation at) const;
+  void check_gradient(const Slot& slot, const Tensor& gradient, const Tensor& rows, SourceLocation at) const;
+  void check_rows(const Slot& slot, const Tensor& rows, SourceLocation at) const;
   [[noreturn]] void fail_strangers(const Gradients& gradients, SourceLocation at);
 
   void update_all(std::span<const Match> matches);
+  void update_part(const Match& match, std::int64_t begin, std::int64_t end) const;
 
   const char* name_;
   const char* step_name_;

@@ -30,11 +30,11 @@ SGD::SGD(const detail::ParameterList& parameters, SgdOptions options, SourceLoca
   }
 }
 
-void SGD::update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const {
+void SGD::update(const Slot& slot, const void* gradient, std::int64_t begin, std::int64_t end) const {
   kernels::SgdArguments a;
   a.n = end - begin;
   a.parameter = detail::element_at(slot.parameter, begin);
-  a.gradient = detail::element_at(gradient, begin);
+  a.gradient = gradient;
   a.velocity = slot.state.empty() ? nullptr : detail::element_at(slot.state[0], begin);
   a.learning_rate = lr();
   a.momentum = options_.momentum;
@@ -42,7 +42,7 @@ void SGD::update(const Slot& slot, const Tensor& gradient, std::int64_t begin, s
   a.weight_decay = options_.weight_decay;
   a.nesterov = options_.nesterov;
   a.first_step = slot.steps == 1;
-  kernels::table().sgd_step[detail::kernel_index(gradient.dtype())](a);
+  kernels::table().sgd_step[detail::kernel_index(slot.parameter.dtype())](a);
 }
 
 }  // namespace tapegrad::optim

@@ -28,7 +28,7 @@ class SGD : public Optimizer {
 
  private:
   SGD(const detail::ParameterList& parameters, SgdOptions options, SourceLocation at);
-  void update(const Slot& slot, const Tensor& gradient, std::int64_t begin, std::int64_t end) const override;
+  void update(const Slot& slot, const void* gradient, std::int64_t begin, std::int64_t end) const override;
 
   SgdOptions options_;
 };

@@ -103,6 +103,26 @@ void adam_step(const AdamArguments& arguments) {
   }
 }
 
+// ---- Adagrad ----
+
+template <class T, class Arch>
+void adagrad_step(const AdagradArguments& arguments) {
+  using Vector = Batch<T, Arch>;
+  T* parameter = static_cast<T*>(arguments.parameter);
+  const T* gradient = static_cast<const T*>(arguments.gradient);
+  T* sum = static_cast<T*>(arguments.sum);
+  const Vector rate(static_cast<T>(arguments.learning_rate));
+  const Vector decay(static_cast<T>(arguments.weight_decay));
+  const Vector epsilon(static_cast<T>(arguments.epsilon));
+  for_each_register<T, Arch>(arguments.n, [&](auto at) TAPEGRAD_INLINE_LAMBDA {
+    const Vector value = at.read(parameter);
+    const Vector g = fmadd(decay, value, at.read(gradient));
+    const Vector total = fmadd(g, g, at.read(sum));
+    at.write(sum, total);
+    at.write(parameter, fnmadd(rate, g / (xsimd::sqrt(total) + epsilon), value));
+  });
+}
+
 // ---- vectors ----
 
 template <class T, class Arch>
@@ -125,6 +145,7 @@ template <class T, class Arch>
 void fill_type(Table& table, int type) {
   table.sgd_step[type] = sgd_step<T, Arch>;
   table.adam_step[type] = adam_step<T, Arch>;
+  table.adagrad_step[type] = adagrad_step<T, Arch>;
   table.axpy[type] = axpy<T, Arch>;
   table.scale[type] = scale<T, Arch>;
 }

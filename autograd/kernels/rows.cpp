@@ -62,7 +62,12 @@ template <class T, class Arch>
 void sum_rows(const RowSumArguments& a) {
   T* const to = static_cast<T*>(a.to);
   const auto clear = [&](Index begin, Index end) TAPEGRAD_INLINE_LAMBDA {
-    __builtin_memset(to + begin * a.width, 0, static_cast<std::size_t>((end - begin) * a.width) * sizeof(T));
+    const std::size_t bytes = static_cast<std::size_t>((end - begin) * a.width) * sizeof(T);
+    if (a.exceeds_caches) {
+      stream_zeros(to + begin * a.width, bytes);
+    } else {
+      __builtin_memset(to + begin * a.width, 0, bytes);
+    }
   };
   Index next = a.begin;
   for (Index s = a.first; s < a.count; ++s) {
@@ -73,6 +78,7 @@ void sum_rows(const RowSumArguments& a) {
     next = place + 1;
   }
   if (a.end > next) clear(next, a.end);
+  if (a.exceeds_caches) stream_fence();
 }
 
 }  // namespace

@@ -145,6 +145,34 @@ TAPEGRAD_INLINE void store_partial(T* to, Batch<T, Arch> value, std::ptrdiff_t c
   }
 }
 
+/// Zeros, past the caches where the processor can: for memory that nobody reads soon. Others see them after
+/// stream_fence().
+TAPEGRAD_INLINE void stream_zeros(void* to, std::size_t bytes) {
+#if defined(__SSE2__)
+  constexpr std::size_t line = 64;
+  char* next = static_cast<char*>(to);
+  char* const end = next + bytes;
+  const std::size_t head = (line - reinterpret_cast<std::uintptr_t>(next) % line) % line;
+  if (bytes > head + line) {
+    __builtin_memset(next, 0, head);
+    for (next += head; next + line <= end; next += line) {
+      for (std::size_t i = 0; i < line; i += 16) {
+        _mm_stream_si128(reinterpret_cast<__m128i*>(next + i), _mm_setzero_si128());
+      }
+    }
+  }
+  __builtin_memset(next, 0, static_cast<std::size_t>(end - next));
+#else
+  __builtin_memset(to, 0, bytes);
+#endif
+}
+
+TAPEGRAD_INLINE void stream_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 // ---- arithmetic ----
 
 /// a * b + c, fused where the processor can.

@@ -83,6 +83,7 @@ struct RowSumArguments {
   Index width = 0;
   Index first = 0;  ///< the first sum whose place is not before `begin`
   Index begin = 0, end = 0;
+  bool exceeds_caches = false;  ///< the table does: its zeros go past them
 };
 
 /// Scans along the middle axis of [outer, n, inner], for lines [begin, end) of its outer * inner lines. Every line is
@@ -309,6 +310,16 @@ struct DropoutArguments {
   double scale = 1;
 };
 
+/// One step of Adagrad (Duchi, Hazan and Singer, 2011), PyTorch's formulas:
+///   g = gradient + weight_decay * parameter;  sum += g * g;  parameter -= learning_rate * g / (sqrt(sum) + epsilon)
+struct AdagradArguments {
+  Index n = 0;
+  void* parameter = nullptr;
+  const void* gradient = nullptr;
+  void* sum = nullptr;
+  double learning_rate = 0, weight_decay = 0, epsilon = 0;
+};
+
 // ---- function types ----
 
 /// out[i] = primitive(a[i], b[i], c[i], d[i]) for i < n, of as many operands as the primitive has; the others are not
@@ -472,8 +483,10 @@ struct Table {
 
   void (*sgd_step[2])(const SgdArguments& arguments);
   void (*adam_step[2])(const AdamArguments& arguments);
-  void (*axpy[2])(double alpha, const void* x, void* y, Index n);  // y += alpha * x
-  void (*scale[2])(double alpha, void* x, Index n);                // x *= alpha
+  void (*adagrad_step[2])(const AdagradArguments& arguments);
+  void (*axpy[2])(double alpha, const void* x, void* y,
+                  Index n);                          // y += alpha * x
+  void (*scale[2])(double alpha, void* x, Index n);  // x *= alpha
 };
 
 struct InstructionSet {

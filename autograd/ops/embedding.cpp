@@ -34,6 +34,7 @@ Tensor checked_indices(const Inputs& x, const Tensor& indices, std::int64_t rows
 struct TableAttributes {
   std::int64_t rows = 0;
   std::int64_t padding = no_padding;
+  bool sparse = false;
   bool reads_padding = true;  // else its row reads as zeros
 };
 
@@ -96,6 +97,10 @@ struct Embedding {
     return y;
   }
   static void vjp(Walk& w, const Attributes& a, const Tensor& g) {
+    if (a.sparse && w.takes_rows(1)) {
+      const Tensor index = checked_indices(Inputs(name, nullptr, 0, w.at()), w.input(0), a.rows);
+      return w.give_rows(1, {index, detail::contiguous_elements(g), a.padding});
+    }
     w.give(1, apply<EmbeddingGradient>(a, Arg(w.input(0)), Arg(g)));
   }
   // The padding row is a constant.
@@ -133,6 +138,7 @@ std::vector<Sample<TableAttributes>> EmbeddingGradient::samples() {
 Tensor embedding(Arg indices, Arg weight, EmbeddingOptions options) {
   const Tensor& table = detail::defined("embedding", weight);
   TableAttributes a;
+  a.sparse = options.sparse;
   a.padding = detail::padding_row("embedding", options, table.ndim() > 0 ? table.shape(0) : 0, indices.at());
   return apply<Embedding>(a, Arg(indices.tensor(i64), indices.at()), weight);
 }

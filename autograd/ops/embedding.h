@@ -9,6 +9,7 @@ namespace tapegrad {
 
 struct EmbeddingOptions {
   std::optional<std::int64_t> padding_idx = {};  ///< a row without a gradient; a negative one counts from the end
+  bool sparse = false;                           ///< its gradient is kept by touched rows: see Gradients
 };
 
 /// Rows of a table: y[i, j] = weight[indices[i, j]]. indices [...] of i64 or i32, weight [rows, width], y [..., width].
@@ -21,6 +22,6 @@ namespace detail {
 /// The padding row of a table with that many rows, counted from 0; -1 for none. Throws for one that is out of range.
 std::int64_t padding_row(const char* who, const EmbeddingOptions& options, std::int64_t rows, SourceLocation at);
 std::vector<OpDescription> embedding_ops();
-}
+}  // namespace detail
 
 }  // namespace tapegrad

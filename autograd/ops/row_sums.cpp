@@ -9,6 +9,7 @@ namespace tapegrad::detail {
 namespace {
 
 constexpr double nanoseconds_per_byte = 0.08;
+constexpr std::int64_t cache_bytes = std::int64_t{16} << 20;  // about what a processor's last cache keeps
 
 struct PlacedRow {
   std::int64_t place;
@@ -88,6 +89,7 @@ void RowSums::write(void* to, const std::int64_t* places, std::int64_t size, std
   a.count = count_;
   a.to = to;
   a.width = width_;
+  a.exceeds_caches = size * row_bytes > cache_bytes;
   const auto kernel = kernels::table().sum_rows[kernel_index(type_)];
 
   // The work is a row written or added. Before place r, it is r and the rows that go to smaller places.

@@ -18,6 +18,9 @@
 #include "nn/conv.h"
 #include "nn/conv_transpose.h"
 #include "nn/dense.h"
+#include "nn/dropout.h"
+#include "nn/embedding.h"
+#include "optim/adagrad.h"
 #include "optim/adam.h"
 #include "optim/clip.h"
 #include "optim/sgd.h"
@@ -287,6 +290,33 @@ TEST_CASE("no heap allocation from the third step on: a gradient penalty by a ne
     }));
   }
   CHECK(std::vector<long>(counts.begin() + 2, counts.end()) == std::vector<long>(10, 0));
+}
+
+TEST_CASE("no heap allocation from the third step on: a table of words, its touched rows, dropout", "[tape][malloc]") {
+  for (const bool sparse : {false, true}) {
+    struct Model {
+      nn::Embedding words;
+      nn::Dense out{8, 10};
+      nn::Dropout drop{0.3};
+    };
+    Model model{nn::Embedding{500, 8, {.padding_idx = 0, .sparse = sparse}}};
+    optim::Adagrad adagrad{model};
+    std::vector<Tensor> words;
+    for (int k = 0; k < 12; ++k) words.push_back(random::integers(0, 500, {16, 5}));
+    const Tensor labels = random::integers(0, 10, {16});
+    std::vector<long> counts;
+    counts.reserve(100);
+    for (const Tensor& x : words) {
+      counts.push_back(allocations_of([&] {
+        Tape tape;
+        const Tensor loss = cross_entropy(model.out(model.drop(mean(model.words(x), {.axis = 1}))), labels);
+        Gradients g = tape.gradient(loss, model);
+        optim::clip_norm(g, 0.5);
+        adagrad.step(g);
+      }));
+    }
+    CHECK(std::vector<long>(counts.begin() + 2, counts.end()) == std::vector<long>(10, 0));
+  }
 }
 
 TEST_CASE("no heap allocation from the third step on: reductions, scans and rearrangements", "[malloc]") {

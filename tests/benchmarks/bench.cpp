@@ -84,9 +84,9 @@ int main(int count, char** arguments) {
   const Options options = parse(count, arguments);
   tapegrad::set_num_threads(options.threads);
   bool any = false;
-  for (const auto& family :
-       {bench::tape_workloads(), bench::operation_workloads(), bench::convolution_workloads(), bench::pool_workloads(),
-        bench::norm_workloads(), bench::optimizer_workloads(), bench::network_workloads()}) {
+  for (const auto& family : {bench::tape_workloads(), bench::operation_workloads(), bench::convolution_workloads(),
+                             bench::pool_workloads(), bench::norm_workloads(), bench::embedding_workloads(),
+                             bench::optimizer_workloads(), bench::network_workloads()}) {
     for (const bench::Workload& workload : family) {
       if (!is_selected(workload.name, options.only)) continue;
       any = true;

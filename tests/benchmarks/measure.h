@@ -38,6 +38,7 @@ struct ComparisonOptions {
 /// Samples of all contenders in turn, so that a busy machine disturbs all of them alike.
 std::vector<Comparison> compare(const std::vector<Step>& contenders, const ComparisonOptions& options = {});
 
+std::vector<Workload> embedding_workloads();
 std::vector<Workload> tape_workloads();
 std::vector<Workload> operation_workloads();
 std::vector<Workload> convolution_workloads();

@@ -103,6 +103,7 @@ TEST_CASE("every entry of the table is filled", "[kernels]") {
   CHECK(all_set(t.dropout));
   CHECK(all_set(t.sgd_step));
   CHECK(all_set(t.adam_step));
+  CHECK(all_set(t.adagrad_step));
   CHECK(all_set(t.axpy));
   CHECK(all_set(t.scale));
   for (const auto& of_type : t.block) {

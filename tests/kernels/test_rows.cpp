@@ -60,6 +60,7 @@ TEMPLATE_TEST_CASE("sums of rows, and zeros between them", "[kernels][rows]", fl
       for (Index c = 0; c < width; ++c) expected[place[s] * width + c] = sums[s * width + c];
     }
     a.place = place;
+    a.exceeds_caches = width % 2 == 0;
     // In two ranges, as two threads would: with the border at a sum, and between two.
     for (const Index middle : {Index{0}, Index{2}, Index{3}, Index{5}, Index{8}}) {
       Guarded<TestType> to(8 * width);
