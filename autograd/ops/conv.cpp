@@ -55,7 +55,7 @@ std::vector<Case> cases() {
       {{2, 3, 3, 0}, {2, 2, 2, 0}, {}, true},
       {{2, 7, 3}, {4, 3, 3}, {.padding = 1}, true},  // sequences
       {{1, 9, 2}, {4, 3, 1}, {.stride = 2, .padding = 2, .dilation = 2, .groups = 2}},
-      {{1, 4, 5, 1}, {16, 3, 3, 1}, {.padding = 1}},  // the gradient of x is one channel of many
+      {{1, 4, 5, 1}, {16, 3, 3, 1}, {.padding = 1}},          // the gradient of x is one channel of many
       {{2, 19, 21, 9}, {17, 3, 3, 9}, {.padding = 1}, true},  // these are cut for threads
       {{2, 11, 13, 16}, {32, 3, 3, 16}, {.padding = 1}},
       {{2, 21, 25, 40}, {40, 3, 3, 1}, {.padding = 1, .groups = 40}},
