@@ -118,20 +118,28 @@ TEST_CASE("Adam moves the moments of touched rows only, with the bias correction
   }
 }
 
+namespace {
+
+// Large enough to be cut for threads, in the middle of rows.
+template <class Optimizer, class Options>
+Tensor trained_large_table(const Options& options, bool sparse, int threads) {
+  set_num_threads(threads);
+  random::seed(6);
+  Model model{nn::Embedding{5000, 7, {.sparse = sparse}}};
+  Optimizer optimizer{model, options};
+  for (int step = 0; step < 3; ++step) optimizer.step(gradients_of(model, random::integers(0, 5000, {4000})));
+  return model.words.weight.value().clone();
+}
+
+}  // namespace
+
 TEST_CASE("touched rows that threads share are stepped with the same bits", "[optim][rows]") {
   const int threads = num_threads();
-  const auto run = [](int n) {
-    set_num_threads(n);
-    random::seed(6);
-    Model model{nn::Embedding{5000, 7, {.sparse = true}}};
-    optim::AdamW adam{model, {.lr = 0.1}};
-    for (int step = 0; step < 3; ++step) {
-      adam.step(gradients_of(model, random::integers(0, 5000, {4000})));
-    }
-    return model.words.weight.value().clone();
-  };
-  const Tensor one = run(1);
-  for (int n : {2, 3, 7}) CHECK(array_equal(run(n), one));
+  const optim::AdamWOptions adamw{.lr = 0.1};
+  const Tensor one = trained_large_table<optim::AdamW>(adamw, true, 1);
+  for (int n : {2, 3, 7}) CHECK(array_equal(trained_large_table<optim::AdamW>(adamw, true, n), one));
+  const optim::SgdOptions sgd{.lr = 0.1};
+  CHECK(array_equal(trained_large_table<optim::SGD>(sgd, true, 2), trained_large_table<optim::SGD>(sgd, false, 2)));
   set_num_threads(threads);
 }
 
