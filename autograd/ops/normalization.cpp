@@ -35,19 +35,21 @@ void check_of_channels(const Inputs& x, int k, const char* what, const Shape& ch
          describe(x[0]));
 }
 
+// By kind.
+constexpr const char* norm_names[] = {"layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm"};
+constexpr const char* norm_docs[] = {
+    "(x - mean) / sqrt(var + eps) weight + bias, with mean and var over the last axes.",
+    "x / sqrt(mean(x^2) + eps) weight, with the mean over the last axes.",
+    "(x - mean) / sqrt(var + eps) weight + bias, with mean and var over all axes but the last.",
+    ("(x - mean) / sqrt(var + eps) weight + bias, with mean and var over the axes between the first and the last and "
+     "groups of the last."),
+    "(x - mean) / sqrt(var + eps) weight + bias, with mean and var over the axes between the first and the last."};
+
 template <NormKind kind>
 struct Norm {
   static constexpr bool has_bias = kind != NormKind::rms;
-  static constexpr const char* names[] = {"layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm"};
-  static constexpr const char* name = names[static_cast<int>(kind)];
-  static constexpr const char* docs[] = {
-      "(x - mean) / sqrt(var + eps) weight + bias, with mean and var over the last axes.",
-      "x / sqrt(mean(x^2) + eps) weight, with the mean over the last axes.",
-      "(x - mean) / sqrt(var + eps) weight + bias, with mean and var over all axes but the last.",
-      "(x - mean) / sqrt(var + eps) weight + bias, with mean and var over the axes between the first and the last and "
-      "groups of the last.",
-      "(x - mean) / sqrt(var + eps) weight + bias, with mean and var over the axes between the first and the last."};
-  static constexpr const char* doc = docs[static_cast<int>(kind)];
+  static constexpr const char* name = norm_names[static_cast<int>(kind)];
+  static constexpr const char* doc = norm_docs[static_cast<int>(kind)];
   using Attributes = NormAttributes;
   static constexpr Uses uses = {reads_input(0) | reads_input(1), reads_input(0)};
 
