@@ -60,15 +60,11 @@ DigitNet train(const Dataset& data, std::uint64_t seed, const Training& training
   return net;
 }
 
-// The classes of all images, some at a time.
-Tensor predict(const DigitNet& net, const Dataset& data) {
+// The logits of all images, some at a time.
+Tensor logits_of(const DigitNet& net, const Dataset& data) {
   std::vector<Tensor> parts;
-  for (auto [images, labels] : batches(data, {.size = 500})) parts.push_back(argmax(net(images), {.axis = 1}));
+  for (auto [images, labels] : batches(data, {.size = 500})) parts.push_back(net(images));
   return concat(parts, 0);
-}
-
-double share_of_hits(const Tensor& predicted, const Tensor& labels) {
-  return mean((predicted == labels).to(f32)).item();
 }
 
 struct Result {
@@ -88,7 +84,7 @@ Result train_three(const char* label, const Dataset& fit, const Dataset& test, c
   std::vector<DigitNet> nets;
   for (std::size_t s = 0; s < seeds.size(); ++s) {
     nets.push_back(train(fit, seeds[s], training, progress));
-    result.accuracy[s] = share_of_hits(predict(nets[s], test), test.labels);
+    result.accuracy[s] = accuracy(logits_of(nets[s], test), test.labels);
   }
   for (std::size_t s = 0; s < seeds.size(); ++s) {
     if (result.accuracy[s] == result.median()) result.net = std::move(nets[s]);
@@ -103,8 +99,8 @@ void report(const char* split, const Result& result) {
 }
 
 // Table, picture and some of the mistakes.
-void show_mistakes(const DigitNet& net, const Dataset& test, const std::string& picture) {
-  const Tensor predicted = predict(net, test);
+void show_mistakes(const Tensor& logits, const Dataset& test, const std::string& picture) {
+  const Tensor predicted = argmax(logits, {.axis = 1});
   print_confusion(predicted, test.labels);
   std::vector<std::int64_t> wrong = mistakes(predicted, test.labels, 100);
   write_picture(picture, test.images, wrong);
@@ -135,7 +131,7 @@ int run_digits(const Training& training, bool validates, const std::string& pict
   report("  shuffled split ", shuffled);
   report("  split by writer", by_writer);
   const bool is_right = check_gradients(shuffled.net, test_set.images.slice(0, 0, 4));
-  show_mistakes(shuffled.net, test_set, picture);
+  show_mistakes(logits_of(shuffled.net, test_set), test_set, picture);
   if (shuffled.median() >= lowest_median) return is_right ? 0 : 1;
   std::cerr << "digits: the median test accuracy of the shuffled split is " << shuffled.median() << ", below "
             << lowest_median << '\n';
@@ -152,9 +148,9 @@ int run_folder(const std::string& folder, const Training& training, bool validat
   const DigitNet net = train(data.train, seeds[0], training, progress);
   std::cout << nn::summary(net, data.test.images.slice(0, 0, 1).shape());
   const bool is_right = check_gradients(net, data.test.images.slice(0, 0, 1));
-  show_mistakes(net, data.test, picture);
-  std::cout << (validates ? "validation" : "test") << " accuracy  "
-            << share_of_hits(predict(net, data.test), data.test.labels) << '\n';
+  const Tensor logits = logits_of(net, data.test);
+  show_mistakes(logits, data.test, picture);
+  std::cout << (validates ? "validation" : "test") << " accuracy  " << accuracy(logits, data.test.labels) << '\n';
   return is_right ? 0 : 1;
 }
 
