@@ -64,24 +64,61 @@ struct Depthwise {
     return {begin, larger(begin, smaller(columns.end, whole.end))};
   }
 
-  /// Three neighbouring taps, pixel by pixel: neighbours of y then read the same pixels of x.
-  bool shares_pixels() const { return p.across.step == 1 && p.across.tap_step == 1 && p.across.taps == 3; }
+  /// Three neighbouring taps, pixel by pixel, that reach over each edge by one at most: neighbours of y then read the
+  /// same pixels of x.
+  bool shares_pixels() const {
+    return p.across.step == 1 && p.across.tap_step == 1 && p.across.taps == 3 && p.across.offset >= -1 &&
+           p.columns + p.across.offset + 2 <= p.across.size + 1;
+  }
+
+  /// Calls body(column, pixel) for those of pixels j, ..., j + Count + 1 of a row, as three taps see them, that exist.
+  template <int Count, class F>
+  TAPEGRAD_INLINE void for_neighbours(const T* row, Index j, F body) const {
+    const Index first = j + p.across.offset;
+    const Index stride = p.channels;
+    const T* const x = row + first * stride;
+    if (first >= 0) body(std::integral_constant<int, 0>{}, channels.load(x));
+    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA {
+      body(std::integral_constant<int, k + 1>{}, channels.load(x + (k + 1) * stride));
+    });
+    if (first + Count + 1 < p.across.size) {
+      body(std::integral_constant<int, Count + 1>{}, channels.load(x + (Count + 1) * stride));
+    }
+  }
+
+  // ---- ahead ----
+
+  /// Fetches the part of a row that is next. A register of channels is a part of each pixel: its lines are too far
+  /// apart for the processor to foresee.
+  template <bool Write>
+  TAPEGRAD_INLINE void fetch_ahead(Index i, Span columns) const {
+    const Index row = smaller(row_of(i, p.down.taps - 1), p.down.size - 1);
+    const Index x_stride = p.across.step * p.channels;
+    const Index y_stride = p.y_pixel_stride;
+    const T* x = pixel(row, column_of(columns.end, p.across.taps - 1));
+    const T* y = output(i, columns.end);
+    for (Index j = columns.end - columns.begin; j > 0; --j, x += x_stride, y += y_stride) {
+      __builtin_prefetch(x);
+      __builtin_prefetch(y, Write);
+    }
+  }
 
   // ---- the sums ----
 
   void sum(Index i, Span columns) const {
     constexpr Index group = 8;
+    fetch_ahead<true>(i, columns);
+    if (shares_pixels() && p.columns >= group) {
+      // The last group begins early and repeats what the one before did.
+      for (Index j = columns.begin; j < columns.end; j += group)
+        sum_neighbours<group>(i, smaller(j, p.columns - group));
+      return;
+    }
     const Span inner = inner_part(columns);
     for (Index j = columns.begin; j < inner.begin; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
     Index j = inner.begin;
     for (; j < inner.end && whole.end - whole.begin >= group; j += group) {
-      // The last group begins early and repeats what the one before did.
-      const Index first = smaller(j, whole.end - group);
-      if (shares_pixels()) {
-        sum_neighbours<group>(i, first);
-      } else {
-        sum_pixels<group>(i, first, {0, p.across.taps});
-      }
+      sum_pixels<group>(i, smaller(j, whole.end - group), {0, p.across.taps});
     }
     for (; j < inner.end; ++j) sum_pixels<1>(i, j, {0, p.across.taps});
     for (j = inner.end; j < columns.end; ++j) sum_pixels<1>(i, j, taps_inside(p.across, j));
@@ -105,7 +142,7 @@ struct Depthwise {
         w += p.channels;
       }
     }
-    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { channels.store(output(i, j + k), sum[k]); });
+    store<Count>(i, j, sum);
   }
 
   /// The same sums, term by term, where pixels are shared.
@@ -114,33 +151,40 @@ struct Depthwise {
     Vector sum[Count];
     const Vector start = p.bias ? channels.load(static_cast<const T*>(p.bias) + first_channel) : Vector(T(0));
     static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { sum[k] = start; });
+    const Index stride = p.channels;
     for (Index a = down.begin; a < down.end; ++a) {
-      const T* const x = pixel(row_of(i, a), column_of(j, 0));
       const T* const w = weight(a, 0);
-      const Vector factor[3] = {channels.load(w), channels.load(w + p.channels), channels.load(w + 2 * p.channels)};
-      static_for<Count + 2>([&](auto column) TAPEGRAD_INLINE_LAMBDA {
-        const Vector value = channels.load(x + column * p.channels);
+      const Vector factor[3] = {channels.load(w), channels.load(w + stride), channels.load(w + 2 * stride)};
+      for_neighbours<Count>(pixel(row_of(i, a), 0), j, [&](auto column, Vector value) TAPEGRAD_INLINE_LAMBDA {
         static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA {
           constexpr int k = column - b;
           if constexpr (k >= 0 && k < Count) sum[k] = fmadd(value, factor[b], sum[k]);
         });
       });
     }
-    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { channels.store(output(i, j + k), sum[k]); });
+    store<Count>(i, j, sum);
+  }
+
+  template <int Count>
+  TAPEGRAD_INLINE void store(Index i, Index j, const Vector (&sum)[Count]) const {
+    T* const y = output(i, j);
+    const Index stride = p.y_pixel_stride;
+    static_for<Count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { channels.store(y + k * stride, sum[k]); });
   }
 
   // ---- the gradient in the weight ----
 
   void add(Index i, Span columns) const {
+    fetch_ahead<false>(i, columns);
+    if (shares_pixels()) {
+      for (Index a = down.begin; a < down.end; ++a) add_neighbours(i, a, columns);
+      return;
+    }
     const Span inner = inner_part(columns);
     for (Index a = down.begin; a < down.end; ++a) {
-      if (shares_pixels()) {
-        add_neighbours(i, a, inner);
-      } else {
-        Index b = 0;
-        for (; b + 3 <= p.across.taps; b += 3) add_taps<3>(i, a, b, inner);
-        for (; b < p.across.taps; ++b) add_taps<1>(i, a, b, inner);
-      }
+      Index b = 0;
+      for (; b + 3 <= p.across.taps; b += 3) add_taps<3>(i, a, b, inner);
+      for (; b < p.across.taps; ++b) add_taps<1>(i, a, b, inner);
       for (Index j = columns.begin; j < inner.begin; ++j) add_pixel(i, j, a);
       for (Index j = inner.end; j < columns.end; ++j) add_pixel(i, j, a);
     }
@@ -177,28 +221,27 @@ struct Depthwise {
   }
 
   /// All three taps of one row of the window, where pixels are shared.
-  TAPEGRAD_INLINE void add_neighbours(Index i, Index a, Span inner) const {
+  TAPEGRAD_INLINE void add_neighbours(Index i, Index a, Span columns) const {
     constexpr int group = 4;
     Vector sum[2][3];
     static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA { sum[0][b] = sum[1][b] = Vector(T(0)); });
-    const T* x = pixel(row_of(i, a), column_of(inner.begin, 0));
-    const T* g = output(i, inner.begin);
-    const auto add = [&](auto count) TAPEGRAD_INLINE_LAMBDA {
+    const T* const row = pixel(row_of(i, a), 0);
+    const T* g = output(i, columns.begin);
+    const Index stride = p.y_pixel_stride;
+    const auto add = [&](auto count, Index j) TAPEGRAD_INLINE_LAMBDA {
       Vector factor[group];
-      static_for<count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { factor[k] = channels.load(g + k * p.y_pixel_stride); });
-      static_for<count + 2>([&](auto column) TAPEGRAD_INLINE_LAMBDA {
-        const Vector value = channels.load(x + column * p.channels);
+      static_for<count>([&](auto k) TAPEGRAD_INLINE_LAMBDA { factor[k] = channels.load(g + k * stride); });
+      for_neighbours<count>(row, j, [&](auto column, Vector value) TAPEGRAD_INLINE_LAMBDA {
         static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA {
           constexpr int k = column - b;
           if constexpr (k >= 0 && k < count) sum[k % 2][b] = fmadd(value, factor[k], sum[k % 2][b]);
         });
       });
-      x += count * p.channels;
-      g += count * p.y_pixel_stride;
+      g += count * stride;
     };
-    Index j = inner.begin;
-    for (; j + group <= inner.end; j += group) add(std::integral_constant<int, group>{});
-    for (; j < inner.end; ++j) add(std::integral_constant<int, 1>{});
+    Index j = columns.begin;
+    for (; j + group <= columns.end; j += group) add(std::integral_constant<int, group>{}, j);
+    for (; j < columns.end; ++j) add(std::integral_constant<int, 1>{}, j);
     static_for<3>([&](auto b) TAPEGRAD_INLINE_LAMBDA {
       T* const w = weight(a, b);
       channels.store(w, channels.load(w) + (sum[0][b] + sum[1][b]));
