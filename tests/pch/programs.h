@@ -1,0 +1,2 @@
+// The same for programs without Catch2.
+#include "tapegrad.h"
