@@ -18,6 +18,10 @@
 //     static void jvp(Tangents& t, const Attributes&);                  // t.give(...), in differentiable ops
 //     static constexpr bool is_linear = true;                           // ... or: the same op on the input's tangent
 //
+// An op that gives up accuracy for speed says how much; the generated tests then allow for it in f32:
+//
+//     static double f32_error(const Attributes&);                       // of the largest element, also of gradients
+//
 // The walk sums over broadcast axes and adds up contributions; a rule only states its formula. A part that is missing
 // is a compile error that names it. Pointwise ops are shorter still: see ops/pointwise.h.
 #include <functional>
@@ -72,6 +76,7 @@ struct Sample {
 struct OpSample {
   std::vector<Tensor> inputs;
   std::function<Tensor(const std::vector<Tensor>&)> apply;
+  double f32_error = 0;  ///< what f32 may be wrong by, of the largest element, where that is more than usual
 };
 
 enum class OpKind : std::uint8_t {
@@ -247,6 +252,9 @@ OpDescription describe_op() {
                            return apply_op<F>(x.data(), static_cast<int>(x.size()), SourceLocation::current(),
                                               attributes);
                          }});
+    if constexpr (requires { F::f32_error(sample.attributes); }) {
+      d.samples.back().f32_error = F::f32_error(sample.attributes);
+    }
   }
   return d;
 }

@@ -15,9 +15,13 @@ Conv2d::Conv2d(std::int64_t in, std::int64_t out, Size2d kernel_size, Conv2dOpti
     : options_{.stride = options.stride,
                .padding = options.padding,
                .dilation = options.dilation,
-               .groups = options.groups},
+               .groups = options.groups,
+               .winograd = options.winograd},
       padding_mode_(options.padding_mode) {
   detail::check_convolution_layer("Conv2d", in, out, kernel_size, options.groups, detail::fault_of(options_), at);
+  if (const std::string fault = detail::winograd_fault(kernel_size, options_); !fault.empty()) {
+    detail::fail_op("Conv2d", fault, at, detail::winograd_hint);
+  }
   const Shape shape{out, kernel_size.height, kernel_size.width, in / options.groups};
   weight = detail::convolution_values(shape, shape, at);
   if (options.bias) bias = detail::convolution_values({out}, shape, at);

@@ -30,6 +30,7 @@ struct Conv2dOptions {
   std::int64_t groups = 1;
   bool bias = true;
   PaddingMode padding_mode = PaddingMode::zeros;
+  bool winograd = false;  ///< 3 x 3 kernels in f32: faster, with larger rounding errors; see tapegrad::Conv2dOptions
 };
 
 /// y = conv2d(x, weight, bias): x [batch, height, width, in], weight [out, kernel_height, kernel_width, in / groups], bias
@@ -39,7 +40,8 @@ struct Conv2dOptions {
 ///
 /// weight and bias start evenly distributed over +-1 / sqrt(in / groups * kernel_height * kernel_width), PyTorch's
 /// default. (LeCun et al., "Backpropagation applied to handwritten zip code recognition", 1989.)
-/// Throws for sizes and options out of range and for groups that do not divide in and out; when called, for an x that
+/// Throws for sizes and options out of range, for groups that do not divide in and out, and for `winograd` with another
+/// kernel than 3 x 3 or another stride, dilation or groups than 1; when called, for an x that
 /// does not have four axes and `in` channels on the last one, for another dtype, and for a kernel larger than the padded x.
 class Conv2d {
  public:

@@ -148,6 +148,36 @@ struct DepthwiseArguments {
   Index y_row_stride = 0, y_pixel_stride = 0;
 };
 
+/// Winograd's F(4 x 4, 3 x 3), in f32: y comes in tiles of 4 x 4 pixels, and each channel of a tile from 36 products of a
+/// transformed weight with the 6 x 6 pixels of x that the tile reads, transformed too. A tap of a transformed array is one
+/// of these 36 places: it lies at tap * tap_stride.
+inline constexpr Index winograd_tile = 4;
+inline constexpr Index winograd_taps = 36;
+
+/// The 3 x 3 taps of n weights to their 36. n is a multiple of convolution_columns.
+struct WinogradWeightArguments {
+  Index n = 0;
+  const void* weight = nullptr;
+  Index weight_stride = 0;  ///< from one of the 9 taps to the next
+  void* taps = nullptr;
+  Index tap_stride = 0;
+};
+
+/// The tiles [begin, end) of images [height, width, channels], of which each has down * across. Tile k is at
+/// taps + (k - begin) * tile_stride, with its channels, filled up to whole registers.
+struct WinogradArguments {
+  Index height = 0, width = 0, channels = 0;  ///< of x or of y
+  Index pixel_stride = 0;
+  Index down = 0, across = 0;
+  Index begin = 0, end = 0;
+  Index first_row = 0, first_column = 0;  ///< of the pixels of x that the first tile reads; zero outside of x
+  const void* x = nullptr;                ///< read by the transform of the input
+  void* taps = nullptr;                   ///< written by that, read by the transform of the output
+  Index tap_stride = 0, tile_stride = 0;
+  const void* bias = nullptr;  ///< [channels] or null; added to the output
+  void* y = nullptr;           ///< written by the transform of the output
+};
+
 /// A convolution with few outputs, from the products of every pixel of an image with every tap, which come in planes of
 /// [rows, across.size] pixels that begin with row `first_row` of the image:
 ///   y[i, j, o] = bias[o] + sum over taps a, b inside the image of plane(a, b, o)[i under a, j under b]

@@ -19,6 +19,7 @@ void fill_table(Table& table) {
   fill_rows(table);
   fill_scan(table);
   fill_softmax(table);
+  fill_winograd(table);
 }
 
 }  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME

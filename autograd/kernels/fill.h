@@ -25,5 +25,6 @@ void fill_reduce(Table& table);
 void fill_rows(Table& table);
 void fill_scan(Table& table);
 void fill_softmax(Table& table);
+void fill_winograd(Table& table);
 
 }  // namespace tapegrad::kernels::inline TAPEGRAD_ARCH_NAME

@@ -115,6 +115,10 @@ struct Table {
   void (*tap_sums[2])(const TapSumArguments& arguments);
   void (*depthwise_sums[2])(const DepthwiseArguments& arguments);
   void (*depthwise_gradient[2])(const DepthwiseArguments& arguments);
+  /// f32 only.
+  void (*winograd_weight)(const WinogradWeightArguments& arguments);
+  void (*winograd_input)(const WinogradArguments& arguments);
+  void (*winograd_output)(const WinogradArguments& arguments);
 
   // ---- softmax over the last axis of [rows, n]; n > 0 ----
 

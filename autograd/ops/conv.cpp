@@ -59,15 +59,22 @@ std::vector<Case> cases() {
       {{2, 19, 21, 9}, {17, 3, 3, 9}, {.padding = 1}, true},  // these are cut for threads
       {{2, 11, 13, 16}, {32, 3, 3, 16}, {.padding = 1}},
       {{2, 21, 25, 40}, {40, 3, 3, 1}, {.padding = 1, .groups = 40}},
+      {{2, 6, 5, 3}, {5, 3, 3, 3}, {.padding = 1, .winograd = true}, true},
+      {{1, 4, 7, 2}, {3, 3, 3, 2}, {.padding = {0, 2}, .winograd = true}},
+      {{2, 21, 19, 17}, {18, 3, 3, 17}, {.padding = 1, .winograd = true}, true},  // cut for threads, too
   };
 }
 
 // ---- the three ops ----
 
+// Of the sums, and of their derivatives of any order.
+double sums_f32_error(const ConvolutionAttributes& a) { return a.sizes.winograd ? 2e-5 : 0; }
+
 struct Convolution {
   static constexpr const char* name = "convolution";
   static constexpr const char* doc = "conv1d, conv2d: the sliding product of x with a kernel, plus a bias.";
   using Attributes = ConvolutionAttributes;
+  static constexpr auto f32_error = sums_f32_error;
   static constexpr Uses uses = {reads_input(1), reads_input(0), reads_nothing};
 
   static Shape shape(const Inputs&, const Attributes& a) { return a.y(); }
@@ -104,6 +111,7 @@ struct ConvolutionInputGradient {
   static constexpr const char* name = "convolution_input_gradient";
   static constexpr const char* doc = "conv_transpose1d, conv_transpose2d: the gradient of a convolution in its input.";
   using Attributes = ConvolutionAttributes;
+  static constexpr auto f32_error = sums_f32_error;
   static constexpr Uses uses = {reads_input(1), reads_input(0)};
 
   static Shape shape(const Inputs&, const Attributes& a) { return a.x(); }
@@ -137,6 +145,7 @@ struct ConvolutionWeightGradient {
   static constexpr const char* name = "convolution_weight_gradient";
   static constexpr const char* doc = "The gradient of a convolution in its weight, from x and the cotangent g.";
   using Attributes = ConvolutionAttributes;
+  static constexpr auto f32_error = sums_f32_error;
   static constexpr Uses uses = {reads_input(1), reads_input(0)};
 
   static Shape shape(const Inputs&, const Attributes& a) { return a.weight(); }

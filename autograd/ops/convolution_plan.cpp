@@ -95,6 +95,7 @@ WindowPlan output_plan(const ConvolutionSizes& z) {
           .groups = z.groups,
           .down = output_lattices(down_axis(z)),
           .across = output_lattices(across_axis(z)),
+          .winograd = z.winograd,
           .weight_row = z.kernel_width * in_group,
           .weight_column = in_group,
           .weight_in = 1,

@@ -29,6 +29,7 @@ struct WindowPlan {
   Index groups = 1;
   Lattices down, across;
   bool is_whole = true;  ///< Every pixel of y is in a lattice. The others are zero.
+  bool winograd = false;
   // Strides of the weight by tap, by channel of x and of y within the group, and by group.
   Index weight_row = 0, weight_column = 0, weight_in = 0, weight_out = 0, weight_group = 0;
 

@@ -30,6 +30,7 @@ ConvolutionSizes laid_down(ConvolutionSizes z) {
 }
 
 void sum(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y) {
+  if (plan.winograd && dtype == f32) return sum_winograd(plan, x, weight, bias, y);
   if (plan.is_depthwise()) return sum_depthwise(plan, dtype, x, weight, bias, y);
   if (has_few_outputs(plan, dtype)) return sum_few_outputs(plan, dtype, x, weight, bias, y);
   sum_windows(plan, dtype, x, weight, bias, y);

@@ -19,6 +19,7 @@ struct ConvolutionSizes {
   std::int64_t pad_top = 0, pad_left = 0;
   std::int64_t dilation_height = 1, dilation_width = 1;
   std::int64_t groups = 1;
+  bool winograd = false;  ///< sums in f32 by F(4 x 4, 3 x 3); of 3 x 3 taps with stride, dilation and groups of 1
 };
 
 // All arrays are contiguous, f32 or f64, and of consistent sizes, of which any may be 0: the callers check. Outputs are

@@ -223,6 +223,14 @@ std::string fault_of(const Conv2dOptions& o) {
                    can_be_same ? "" : "padding \"same\" needs stride 1, it is " + pair_text(o.stride)});
 }
 
+std::string winograd_fault(Size2d kernel, const Conv2dOptions& o) {
+  const auto is = [](Size2d size, std::int64_t n) { return size.height == n && size.width == n; };
+  if (!o.winograd || (is(kernel, 3) && is(o.stride, 1) && is(o.dilation, 1) && o.groups == 1)) return {};
+  return "winograd needs a kernel of 3 with stride 1, dilation 1 and groups 1, not a kernel of " + pair_text(kernel) +
+         " with stride " + pair_text(o.stride) + ", dilation " + pair_text(o.dilation) + " and groups " +
+         std::to_string(o.groups);
+}
+
 std::string fault_of(const ConvTranspose2dOptions& o) {
   const bool is_small = o.output_padding.height < std::max(o.stride.height, o.dilation.height) &&
                         o.output_padding.width < std::max(o.stride.width, o.dilation.width);
@@ -260,9 +268,11 @@ void check_transposed_convolution_inputs(const Inputs& in, std::int64_t groups, 
 ConvolutionAttributes convolution_of(const Inputs& in, const Conv2dOptions& o, bool is_sequence) {
   if (const std::string fault = fault_of(o); !fault.empty()) in.fail(fault);
   check_convolution_inputs(in, o.groups, is_sequence);
-  ConvolutionAttributes a = attributes_of(in, o, is_sequence);
-  const Size2d padding = option_of(o.padding.size, is_sequence, 0);
   const Size2d kernel = middle_of(in[1], is_sequence);
+  if (const std::string fault = winograd_fault(kernel, o); !fault.empty()) in.fail(fault, winograd_hint);
+  ConvolutionAttributes a = attributes_of(in, o, is_sequence);
+  a.sizes.winograd = o.winograd;
+  const Size2d padding = option_of(o.padding.size, is_sequence, 0);
   const PadWidth rows = pad_width(padding.height, o.padding.is_same, kernel.height, a.sizes.dilation_height);
   const PadWidth columns = pad_width(padding.width, o.padding.is_same, kernel.width, a.sizes.dilation_width);
   const Size2d image = middle_of(in[0], is_sequence);

@@ -27,6 +27,10 @@ PadWidth pad_width(std::int64_t padding, bool is_same, std::int64_t kernel, std:
 std::string fault_of(const Conv2dOptions& options);
 std::string fault_of(const ConvTranspose2dOptions& options);
 
+/// What keeps a convolution with such a kernel and options from `winograd`, or "", also when it is not asked for.
+std::string winograd_fault(Size2d kernel, const Conv2dOptions& options);
+inline constexpr const char* winograd_hint = "leave .winograd out";
+
 /// Throws unless x and weight have one floating dtype, their number of axes, and channels that fit.
 void check_convolution_inputs(const Inputs& in, std::int64_t groups, bool is_sequence);
 void check_transposed_convolution_inputs(const Inputs& in, std::int64_t groups, bool is_sequence);

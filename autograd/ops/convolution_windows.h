@@ -88,6 +88,8 @@ void window_weight_gradient(const WindowPlan& plan, DType dtype, const void* x, 
 /// The same for few outputs of many channels.
 bool has_few_outputs(const WindowPlan& plan, DType dtype);
 void sum_few_outputs(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y);
+/// The same by F(4 x 4, 3 x 3), in f32.
+void sum_winograd(const WindowPlan& plan, const void* x, const void* weight, const void* bias, void* y);
 /// The same for a plan that is depthwise. The gradient is for a plan of the output.
 void sum_depthwise(const WindowPlan& plan, DType dtype, const void* x, const void* weight, const void* bias, void* y);
 void depthwise_weight_gradient(const WindowPlan& plan, DType dtype, const void* x, const void* g, void* dweight);

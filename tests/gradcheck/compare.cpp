@@ -16,11 +16,12 @@ double value_at(const Tensor& x, std::int64_t i) {
 
 }  // namespace
 
-Comparison compare(const Tensor& low, const Tensor& high, int order) {
+Comparison compare(const Tensor& low, const Tensor& high, int order, double f32_error) {
   if (low.defined() != high.defined()) return {0, " has a gradient in one precision only"};
   if (!low.defined()) return {};
   if (!(low.shape() == high.shape())) return {0, " is " + describe(low) + " and " + describe(high)};
   const Tolerance tolerance = gradcheck_tolerance(f32, order);
+  const double atol = std::max(tolerance.atol, f32_error);
   double scale = 1;
   for (std::int64_t i = 0; i < high.size(); ++i) scale = std::max(scale, std::abs(value_at(high, i)));
   Comparison c;
@@ -30,7 +31,7 @@ Comparison compare(const Tensor& low, const Tensor& high, int order) {
     const double b = value_at(high, i);
     if (a == b || (std::isnan(a) && std::isnan(b))) continue;
     const double size = std::max(std::abs(a), std::abs(b));
-    const double excess = std::abs(a - b) / (tolerance.atol * scale + tolerance.rtol * size);
+    const double excess = std::abs(a - b) / (atol * scale + tolerance.rtol * size);
     c.worst = std::max(c.worst, std::abs(a - b) / std::max(size, scale * tolerance.atol / tolerance.rtol));
     if (excess <= most) continue;
     most = std::isnan(excess) ? HUGE_VAL : excess;

@@ -96,6 +96,9 @@ void count_kernel_calls() {
   count_pair<&Table::tap_sums>(table, "tap_sums");
   count_pair<&Table::depthwise_sums>(table, "depthwise_sums");
   count_pair<&Table::depthwise_gradient>(table, "depthwise_gradient");
+  count<&Table::winograd_weight>(table.winograd_weight, "winograd_weight");
+  count<&Table::winograd_input>(table.winograd_input, "winograd_input");
+  count<&Table::winograd_output>(table.winograd_output, "winograd_output");
   count_pair<&Table::softmax>(table, "softmax");
   count_pair<&Table::softmax_backward>(table, "softmax_backward");
   count_pair<&Table::log_softmax>(table, "log_softmax");

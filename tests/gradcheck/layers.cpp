@@ -47,7 +47,7 @@ class LayerCheck {
     const std::vector<Tensor> high = run_with_threads(f64);
     for (std::size_t k = 0; k < low.size(); ++k) {
       if (!is_floating(low[k].dtype())) continue;  // a counter
-      const Comparison c = compare(low[k], high[k], k == 0 ? 0 : 1);
+      const Comparison c = compare(low[k], high[k], k == 0 ? 0 : 1, sample_->f32_error);
       double& worst = k == 0 ? row_.f32_value : row_.f32_gradient;
       worst = std::max(worst, c.worst);
       if (!c.fault.empty()) add_fault((k == 0 ? "the result" : "gradient or buffer " + std::to_string(k)) + c.fault);

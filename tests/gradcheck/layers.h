@@ -17,6 +17,7 @@ struct LayerSample {
   std::function<GradcheckReport()> check;
   /// One call in this precision: the result, the gradients of a floating input and of the parameters, the buffers.
   std::function<std::vector<Tensor>(DType)> run;
+  double f32_error = 0;  ///< as an op's sample has it
 };
 
 struct LayerDescription {
@@ -63,9 +64,9 @@ std::vector<Tensor> call_in_precision(const Model& model, const Tensor& input, D
 }
 
 template <class Model>
-LayerSample layer_sample(std::string options, const Model& model, const Tensor& input) {
+LayerSample layer_sample(std::string options, const Model& model, const Tensor& input, double f32_error = 0) {
   return {std::move(options), [=] { return gradcheck(model, input, {.second_order = true}); },
-          [=](DType type) { return call_in_precision(model, input, type); }};
+          [=](DType type) { return call_in_precision(model, input, type); }, f32_error};
 }
 
 /// Gradients of first and second order by gradcheck; f32 against f64, forward and backward; equal bits for 1, 2, 3 and 7

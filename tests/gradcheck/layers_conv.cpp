@@ -49,6 +49,11 @@ LayerDescription conv2d_layer() {
   add("two results of each channel", nn::Conv2d{3, 6, 3, {.padding = 1, .groups = 3}}, {2, 3, 5, 3});
   add("same, uneven", nn::Conv2d{2, 3, {2, 4}, {.padding = "same"}}, {1, 3, 5, 2});
   add("several threads", nn::Conv2d{16, 32, 3, {.padding = 1}}, {2, 11, 13, 16});
+  for (const nn::PaddingMode mode : modes) {
+    const nn::Conv2d conv{3, 5, 3, {.padding = 1, .padding_mode = mode, .winograd = true}};
+    layer.samples.push_back(layer_sample(std::string("winograd, ") + mode_names[static_cast<std::size_t>(mode)], conv,
+                                         detail::sample_values({2, 5, 6, 3}), 2e-5));
+  }
   return layer;
 }
 

@@ -221,7 +221,7 @@ class OpCheck {
     compare_values(low.plain, high.plain, "the result");
     compare_values(low.value, high.value, "the result on a tape");
     for (std::size_t k = 0; k < low.gradients.size(); ++k) {
-      const Comparison gradient = compare(low.gradients[k], high.gradients[k], 1);
+      const Comparison gradient = compare(low.gradients[k], high.gradients[k], 1, case_->sample->f32_error);
       row_.f32_gradient = std::max(row_.f32_gradient, gradient.worst);
       if (gradient.fault.empty()) continue;
       const std::string kernel = recorded ? "f32 backward kernel, recorded" : "f32 backward kernel";
@@ -232,7 +232,7 @@ class OpCheck {
   void compare_values(const Tensor& low, const Tensor& high, const char* what) {
     if (low.dtype() == boolean && !same_bits(low, high)) add_fault(std::string("f32 and f64 differ: ") + what);
     if (low.dtype() != f32) return;  // a conversion to f64 stays one
-    const Comparison value = compare(low, high, 0);
+    const Comparison value = compare(low, high, 0, case_->sample->f32_error);
     row_.f32_value = std::max(row_.f32_value, value.worst);
     if (!value.fault.empty()) add_fault(std::string("f32 forward kernel: ") + what + value.fault);
   }
