@@ -148,9 +148,9 @@ struct DepthwiseArguments {
   Index y_row_stride = 0, y_pixel_stride = 0;
 };
 
-/// Winograd's F(4 x 4, 3 x 3), in f32: y comes in tiles of 4 x 4 pixels, and each channel of a tile from 36 products of a
-/// transformed weight with the 6 x 6 pixels of x that the tile reads, transformed too. A tap of a transformed array is one
-/// of these 36 places: it lies at tap * tap_stride.
+/// Winograd's F(4 x 4, 3 x 3), in f32: y comes in tiles of 4 x 4 pixels, and each channel of a tile from 36 products of
+/// a transformed weight with the 6 x 6 pixels of x that the tile reads, transformed too. A tap of a transformed array is
+/// one of these 36 places: it lies at tap * tap_stride.
 inline constexpr Index winograd_tile = 4;
 inline constexpr Index winograd_taps = 36;
 

@@ -1,10 +1,10 @@
-// Convolutions with 3 x 3 taps by Winograd's F(4 x 4, 3 x 3): a tile of 4 x 4 pixels of y from 6 x 6 pixels of x with 36
-// products of channels instead of 144 (Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016).
+// Convolutions with 3 x 3 taps by Winograd's F(4 x 4, 3 x 3): a tile of 4 x 4 pixels of y from 6 x 6 pixels of x with
+// 36 products of channels instead of 144 (Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016).
 //
 //     y = A' [(G w G') * (B' x B)] A,    * element by element, summed over the channels of x
 //
-// In one dimension the three matrices evaluate polynomials at the points 0, 1, -1, 2, -2 and infinity, multiply there and
-// interpolate. Here are their products with a vector; in two dimensions, first with the columns, then with the rows.
+// The three matrices are those of the points 0, 1, -1, 2, -2 and infinity. Here are their products with a vector, and
+// in two dimensions with the columns first, then with the rows; docs/convolutions.md says where they come from.
 #include "autograd/kernels/convolution_axis.h"
 #include "autograd/kernels/fill.h"
 
@@ -71,8 +71,8 @@ struct Winograd {
     Index row, column;
   };
 
-  /// Not inlined: one copy of each of these bodies, for tiles inside of an image and for those at its edges. `bias` is of
-  /// the output only.
+  /// Not inlined: one copy of each of these bodies, for tiles inside of an image and for those at its edges. `bias` is
+  /// of the output only.
   template <class OneD>
   static __attribute__((noinline)) void transform(const float* from, Grid from_strides, float* to, Grid to_strides,
                                                   Vector bias = Vector(0.0F)) {
@@ -113,19 +113,18 @@ struct Winograd {
       const Span rows = inside(row, 1, span, p.height);
       const Span columns = inside(column, 1, span, p.width);
       const bool is_whole = rows.end - rows.begin == span && columns.end - columns.begin == span;
-      const Index image = k / p.across / p.down;
-      const float* const x =
-          static_cast<const float*>(p.x) + ((image * p.height + row) * p.width + column) * p.pixel_stride;
+      const Index first = ((k / p.across / p.down * p.height + row) * p.width + column) * p.pixel_stride;
+      const float* const x = static_cast<const float*>(p.x);
       float* const to = static_cast<float*>(p.taps) + (k - p.begin) * p.tile_stride;
       for (Index c = 0; c < p.channels; c += width) {
         if (is_whole && p.channels - c >= width) {
-          transform<Input>(x + c, {p.width * p.pixel_stride, p.pixel_stride}, to + c, of_taps(p.tap_stride));
+          transform<Input>(x + first + c, {p.width * p.pixel_stride, p.pixel_stride}, to + c, of_taps(p.tap_stride));
           continue;
         }
         alignas(64) float patch[span * span * width] = {};
         for (Index i = rows.begin; i < rows.end; ++i) {
           for (Index j = columns.begin; j < columns.end; ++j) {
-            const float* const from = x + (i * p.width + j) * p.pixel_stride + c;
+            const float* const from = x + (first + (i * p.width + j) * p.pixel_stride + c);
             store_all<float, Arch>(patch + (i * span + j) * width, load_up_to(from, p.channels - c));
           }
         }
@@ -140,8 +139,8 @@ struct Winograd {
       const Index column = k % p.across * tile;
       const Index rows = smaller(tile, p.height - row);
       const Index columns = smaller(tile, p.width - column);
-      const Index image = k / p.across / p.down;
-      float* const y = static_cast<float*>(p.y) + ((image * p.height + row) * p.width + column) * p.pixel_stride;
+      const Index first = ((k / p.across / p.down * p.height + row) * p.width + column) * p.pixel_stride;
+      float* const y = static_cast<float*>(p.y) + first;
       const float* const from = static_cast<const float*>(p.taps) + (k - p.begin) * p.tile_stride;
       for (Index c = 0; c < p.channels; c += width) {
         const Index count = p.channels - c;

@@ -1,6 +1,6 @@
-// Sums over windows of 3 x 3 taps by Winograd's F(4 x 4, 3 x 3): weights and tiles of x are transformed into 36 taps, each
-// tap is a product of matrices [tiles, channels of x] [channels of x, channels of y], and the products are transformed
-// into tiles of y.
+// Sums over windows of 3 x 3 taps by Winograd's F(4 x 4, 3 x 3): weights and tiles of x are transformed into 36 taps,
+// each tap is a product of matrices [tiles, channels of x] [channels of x, channels of y], and the products are
+// transformed into tiles of y.
 #include <cstring>
 
 #include "autograd/ops/convolution_windows.h"
@@ -20,6 +20,8 @@ constexpr Index least_tiles = 14;
 constexpr Index most_outputs = 64;
 // Channels of x whose weights are transformed at once: their copies fit the first two caches.
 constexpr Index most_inputs = 64;
+
+constexpr double saving = 2;  // of time, about
 
 // So many floats or more, in an odd number of cache lines: of arrays that lie so far apart, no cache puts all elements
 // with the same index into one place.
@@ -66,8 +68,6 @@ class WinogradSums {
 
     float* operator[](Index tap) const { return first + tap * stride; }
   };
-
-  static constexpr double saving = 2;  // of time, about
 
   const WindowPlan& plan() const { return problem_.plan; }
   // A row for what sums start with, and one for each channel of x.

@@ -1,5 +1,5 @@
-// Convolutions by Winograd's F(4 x 4, 3 x 3) against the sums as they are defined: every size of a tile that is cut off,
-// every number of channels, threads, memory, and what the option says to convolutions that it cannot compute.
+// Convolutions by Winograd's F(4 x 4, 3 x 3) against the usual sums in f64: every size of a tile that is cut off, every
+// number of channels, threads, memory, and what the option says to convolutions that it cannot compute.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

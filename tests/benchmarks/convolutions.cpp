@@ -38,6 +38,10 @@ std::vector<Workload> convolution_workloads() {
        [] {
          return convolution({32, 64, 32}, 64, 3, {.padding = 1});
        }},
+      {"conv3x3_32x64x32x32_64_winograd",
+       [] {
+         return convolution({32, 64, 32}, 64, 3, {.padding = 1, .winograd = true});
+       }},
       {"conv5x5_64x1x28x28_32",
        [] {
          return convolution({64, 1, 28}, 32, 5, {.padding = 2});

@@ -12,8 +12,8 @@ struct Comparison {
   std::string fault;  // where it is more than allowed, or ""
 };
 
-/// `order` picks the row of the table of tolerances: 0 for values, 1 for gradients. `f32_error` is allowed beside it, times
-/// the largest element. Both may be empty handles.
+/// `order` picks the row of the table of tolerances: 0 for values, 1 for gradients. Where `f32_error` is more, it is
+/// allowed, times the largest element. Both may be empty handles.
 Comparison compare(const Tensor& low, const Tensor& high, int order, double f32_error = 0);
 
 /// The number of threads is what it was when this ends.
