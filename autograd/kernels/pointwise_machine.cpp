@@ -80,7 +80,11 @@ struct Input<T, Place::array> {
 template <class T>
 struct Input<T, Place::number> {
   TAPEGRAD_INLINE Input(const Frame* frame, std::uint16_t slot, std::size_t)
-      : value(*reinterpret_cast<const T*>(frame->slots[slot].data)) {}
+      : value(*reinterpret_cast<const T*>(frame->slots[slot].data)) {
+#if defined(__SSE2__)
+    asm("" : "+v"(value.data));  // else GCC loads the number once more wherever it is used
+#endif
+  }
   TAPEGRAD_INLINE V<T> get(V<T>, std::size_t) const { return value; }
   V<T> value;
 };
