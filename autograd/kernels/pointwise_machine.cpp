@@ -45,7 +45,7 @@ struct Slot {
 struct Frame {
   const Step* first;
   std::size_t end;            // offsets are in bytes
-  std::size_t fetched_slots;  // the first ones, whose arrays do not fit the caches
+  std::size_t fetched_slots;  // the first ones, where all arrays together do not fit the cache of a core
   Slot slots[machine::max_slots];
 };
 
@@ -175,7 +175,8 @@ struct Machine<T, std::index_sequence<I...>> {
     }
   }
 
-  /// Asks for the tile after the next one: the loads of a tile come in bursts, too late for the processor to guess.
+  /// Asks for the inputs' tile after the next one: the loads of a tile come in bursts, too late for the processor to
+  /// guess. Stores wait in their queue by themselves.
   TAPEGRAD_INLINE static void fetch_ahead(const Frame* frame, std::size_t offset) {
     constexpr std::size_t cache_line = 64;
     constexpr std::size_t bytes = width * width_of<T> * sizeof(T);
@@ -226,10 +227,10 @@ class Run {
  public:
   explicit Run(const Arguments& arguments) : arguments_(arguments) {
     frame_.first = arguments.steps;
-    const bool is_large = arguments.n >= large_array / sizeof(T);
-    frame_.fetched_slots = is_large ? arguments.input_count + arguments.output_count : 0;
     for (std::size_t k = 0; k < arguments.input_count; ++k) place_input(k);
     for (std::size_t k = 0; k < arguments.output_count; ++k) place(static_cast<T*>(arguments.outputs[k]), whole_array);
+    const bool is_large = slots_ * arguments.n >= large_arrays / sizeof(T);
+    frame_.fetched_slots = is_large ? arguments.input_count : 0;
     const T* const constants = static_cast<const T*>(arguments.constants);
     for (std::size_t k = 0; k < arguments.constant_count; ++k) place(const_cast<T*>(constants + k), same_for_all);
     for (std::size_t k = 0; k < arguments.scratch_count; ++k) place(new_tile(), same_for_all);
@@ -247,7 +248,7 @@ class Run {
 
  private:
   static constexpr std::size_t tile_size = 8 * width_of<T>;
-  static constexpr std::size_t large_array = std::size_t{1} << 17;  // bytes
+  static constexpr std::size_t large_arrays = std::size_t{1} << 21;  // bytes of all together
   static constexpr std::size_t whole_array = ~std::size_t{0};
   static constexpr std::size_t same_for_all = 0;
 
