@@ -29,9 +29,9 @@ int price(const Program& derivative, const Layout& layout) {
   return cost(executable) + cost_of_step * steps + cost_of_operand * operands + cost_of_reading * std::popcount(saved);
 }
 
-/// The cheapest way to write down the gradients, of all inputs and of the first one alone: options come last, and are
-/// seldom asked for. Every other choice of them is then written in the same way, so that what is saved for each alone is
-/// all that any of them together read.
+/// The cheapest way to write down the gradients, of all inputs and, at half the weight, of the first one alone: options
+/// come last, and are seldom asked for. Every other choice of them is then written in the same way, so that what is
+/// saved for each alone is all that any of them together read.
 Style cheapest_style(const Program& program, const Layout& layout) {
   const unsigned all = (1U << layout.inputs) - 1;
   Style best{};
@@ -42,7 +42,7 @@ Style cheapest_style(const Program& program, const Layout& layout) {
         const Style style{uses_outputs, multiplies_last, moves_factors};
         if (!worth_trying(program, style)) continue;
         ReverseMode reverse(program, style);
-        const int p = price(reverse.result(all), layout) + price(reverse.result(1), layout);
+        const int p = 2 * price(reverse.result(all), layout) + price(reverse.result(1), layout);
         if (p >= best_price) continue;
         best = style;
         best_price = p;
