@@ -60,6 +60,7 @@ class Fusion {
     for (Node& node : nodes_) {
       if (node.is(Primitive::add) || node.is(Primitive::subtract)) fuse_product(node);
       if (node.is(Primitive::select)) fuse_comparison(node);
+      if (node.is(Primitive::multiply)) fuse_choice(node);
     }
   }
 
@@ -70,7 +71,9 @@ class Fusion {
   bool only_here(int node, Primitive primitive) const {
     return at(node).is(primitive) && uses_[static_cast<std::size_t>(node)] == 1;
   }
-  bool is_zero(int node) const { return at(node).kind == Node::Kind::constant && at(node).value == 0; }
+  bool is_number(int node) const { return at(node).kind == Node::Kind::constant; }
+  bool is_zero(int node) const { return is_number(node) && at(node).value == 0; }
+  bool is_one(int node) const { return is_number(node) && at(node).value == 1; }
 
   static void become(Node& node, Primitive primitive, int a, int b, int c = -1, int d = -1) {
     node.primitive = primitive;
@@ -103,8 +106,6 @@ class Fusion {
     if (!strict) fuse_bounds(node);
   }
 
-  bool is_number(int node) const { return at(node).kind == Node::Kind::constant; }
-
   /// The larger or the smaller of two. Where they are equal either will do; so a zero's sign may change.
   void fuse_bound(Node& node) {
     const auto [a, b, c, d] = node.operands;
@@ -135,6 +136,17 @@ class Fusion {
     const int right = at(product).operands[1];
     if (left != value && right != value) return;
     become(node, Primitive::scale_unless_positive, node.operands[1], value, left == value ? right : left);
+  }
+
+  /// (a > 0 ? 1 : c) * b, as the derivative of elu.
+  void fuse_choice(Node& node) {
+    for (const int k : {0, 1}) {
+      const Node& choice = at(node.operands[k]);
+      if (!only_here(node.operands[k], Primitive::select_less) || !is_zero(choice.operands[0])) continue;
+      if (!is_one(choice.operands[2])) continue;
+      return become(node, Primitive::scale_unless_positive, choice.operands[1], node.operands[1 - k],
+                    choice.operands[3]);
+    }
   }
 
   std::vector<Node> nodes_;

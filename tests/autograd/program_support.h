@@ -206,6 +206,7 @@ inline std::vector<Formula> formulas() {
       {"mish", trace([](auto x) { return x * tanh(softplus(x)); })},
       {"leaky_relu", trace([](auto x, auto slope) { return where(x > 0, x, slope * x); })},
       {"elu", trace([](auto x) { return where(x > 0, x, expm1(x)); })},
+      {"elu_gradient", trace([](auto x, auto g) { return where(x > 0, 1, exp(x)) * g; })},
       {"gaussian", trace([](auto x, auto m, auto s) { return exp(-square((x - m) / s) / 2) / s; })},
       {"lerp", trace([](auto a, auto b, auto w) { return a + (b - a) * w; })},
       {"cell", trace([](auto x, auto w, auto b) { return tanh(x * w + b) * sigmoid(x); })},
