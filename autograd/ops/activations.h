@@ -46,7 +46,12 @@ struct HardSwish {
     const auto y = x + 3;
     return x * (where(y <= 0, 0, where(y >= 6, 6, y)) * (1.0 / 6));
   };
-  static constexpr auto slope = [](auto x) { return where(x <= -3, 0, where(x >= 3, 1, x * (1.0 / 3) + 0.5)); };
+  static constexpr double third = 0x1.5555555555556p-2;  // rounded up: -3 is then outside in f64 too
+  static constexpr auto slope = [](auto x) {
+    const auto inside = x * third + 0.5;
+    const auto bounded = where(inside <= -0.5, 0, inside);  // x <= -3
+    return where(bounded >= 1.5, 1, bounded);               // x >= 3
+  };
   static constexpr Domain domain[] = {{"x", -5, 5}};
 };
 }  // namespace formulas

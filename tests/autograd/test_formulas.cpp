@@ -120,6 +120,7 @@ TEST_CASE("gradients at corners") {
   const Tensor three = Tensor::from({-3.0, 3.0});
   CHECK(gradient_of([](Arg a) { return hardsigmoid(a); }, three) == Values{0, 0});
   CHECK(gradient_of([](Arg a) { return hardswish(a); }, three) == Values{0, 1});
+  CHECK(gradient_of([](Arg a) { return hardswish(a); }, three.to(f32)) == Values{0, 1});
 }
 
 TEST_CASE("a derivative of one's own takes the place of the one that would be made, and is differentiated further") {
