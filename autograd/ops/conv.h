@@ -50,12 +50,12 @@ struct Conv2dOptions {
   Padding2d padding = 0;
   Size2d dilation = 1;  ///< the distance of neighbouring taps of the kernel
   std::int64_t groups = 1;
-  /// In f32, y and the gradient of x by Winograd's F(4 x 4, 3 x 3), with a quarter of the multiplications: about twice
-  /// as fast from 16 channels on, slower with a few. Rounding errors are some ten times as large, 2e-5 of the largest
-  /// element with 512 channels; and one NaN or infinity of x makes NaN of every tile of 4 x 4 pixels that reads it. f64
-  /// and the gradient of the weight have the usual sums. Throws unless the kernel is 3 x 3 with stride, dilation and
-  /// groups of 1. docs/convolutions.md has the measurement. (Lavin and Gray, "Fast algorithms for convolutional neural
-  /// networks", 2016.)
+  /// In f32, y and the gradient of x by Winograd's F(4 x 4, 3 x 3), with a quarter of the multiplications: 1.5 to 3
+  /// times as fast with 16 to 256 channels, slower with a few. Rounding errors are some ten times as large, 2e-5 of the
+  /// largest element with 512 channels; and one NaN or infinity of x makes NaN of every tile of 4 x 4 pixels that reads
+  /// it. f64 and the gradient of the weight have the usual sums. Throws unless the kernel is 3 x 3 with stride,
+  /// dilation and groups of 1. docs/convolutions.md has the measurement. (Lavin and Gray, "Fast algorithms for
+  /// convolutional neural networks", 2016.)
   bool winograd = false;
 };
 
