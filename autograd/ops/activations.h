@@ -128,9 +128,9 @@ struct Gelu {
 struct GeluTanh {
   static constexpr const char* name = "gelu_tanh";
   static constexpr const char* doc = "gelu with tanh in place of erf";
-  static constexpr double c = 1.5957691216057308;  // 2 sqrt(2 / pi)
-  // With (1 + tanh(u)) / 2 = sigmoid(2 u), which does not cancel where u is negative.
-  static constexpr auto formula = [](auto x) { return x * sigmoid(x * (c + c * 0.044715 * (x * x))); };
+  static constexpr auto formula = [](auto x) {
+    return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))));  // sqrt(2 / pi)
+  };
   static constexpr Domain domain[] = {{"x", -3, 3}};
 };
 }  // namespace formulas
