@@ -258,7 +258,7 @@ bool run_machine(const Executable& executable, const void* const* inputs, unsign
 /// From how many instructions on the machine is faster than strips. With 16 registers, of which it keeps 8, it gains
 /// little (bench_pointwise).
 std::size_t least_for_machine() {
-  static const std::size_t least = std::string_view(kernels::instruction_set()) == "avx512" ? 2 : 3;
+  static const std::size_t least = std::string_view(kernels::instruction_set()) == "avx512" ? 2 : 4;
   return least;
 }
 
