@@ -72,7 +72,8 @@ double sums_f32_error(const ConvolutionAttributes& a) { return a.sizes.winograd 
 
 struct Convolution {
   static constexpr const char* name = "convolution";
-  static constexpr const char* doc = "conv1d, conv2d: the sliding product of x with a kernel, plus a bias.";
+  static constexpr const char* doc =
+      "conv1d, conv2d: the sliding product of x with a kernel, plus a bias. The f32 errors are those of winograd.";
   using Attributes = ConvolutionAttributes;
   static constexpr auto f32_error = sums_f32_error;
   static constexpr Uses uses = {reads_input(1), reads_input(0), reads_nothing};
